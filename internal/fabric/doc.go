@@ -1,0 +1,15 @@
+// Package fabric is the only importer of NATS. It embeds one nats-server with JetStream on disk and offers what the
+// rest of Tidemill needs of it, in types of its own:
+//
+//   - Fabric: the embedded server, its data directory, its listener for clients;
+//   - Log: a named, durable sequence of records with fenced atomic appends and contiguous reads;
+//   - Lease: who should try, for liveness only (a fenced append alone decides);
+//   - blobs: large objects verified by SHA-256;
+//   - messages: core publish and subscribe, and access to streams that clients own.
+//
+// There are two accounts. The internal one holds Tidemill's logs, leases and blobs and is reachable only through this
+// package. The client account is what the listener offers: any NATS client may use core NATS, JetStream, KV and objects
+// there, and can neither see nor touch the internal one.
+//
+// Every acknowledged write has been synced to disk: SyncAlways is set in code and there is no way to switch it off.
+package fabric

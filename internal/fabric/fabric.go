@@ -1,0 +1,420 @@
+package fabric
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// DefaultListen is where clients are served when nobody says otherwise.
+	DefaultListen = "127.0.0.1:8422"
+	// MaxPayloadBytes is the largest message the server takes, headers included.
+	MaxPayloadBytes = 8 << 20
+	// DefaultRequestTimeout bounds one request to the server when the context sets no earlier deadline.
+	DefaultRequestTimeout = 5 * time.Second
+	// DefaultMaxConnections bounds connections of clients, ours among them.
+	DefaultMaxConnections = 4096
+	// DefaultMaxMemoryBytes bounds what clients may keep in memory streams.
+	DefaultMaxMemoryBytes = 256 << 20
+
+	accountInternal = "TIDEMILL"
+	accountClient   = "CLIENT"
+	userInternal    = "tidemill-internal"
+	userOwn         = "tidemill-connector"
+	userAnonymous   = "anonymous"
+
+	streamBufferBytes = 256 << 20 // records received and not yet stored, a stream; above MaxBatchBytes and any window
+	connectTimeout    = 5 * time.Second
+	reconnectWait     = 20 * time.Millisecond
+)
+
+// Config says how to start a Fabric. Only Dir is required.
+type Config struct {
+	// Dir holds everything that is durable; created if it is not there. One Fabric at a time may have it open.
+	Dir string
+	// Listen is the address for NATS clients: "127.0.0.1:0" picks a port, "" (zero) opens none. The usual choice is
+	// DefaultListen. Any address that is not loopback needs User and Password.
+	Listen string
+	// User and Password are what NATS clients must give. Zero: no user is asked for.
+	User, Password string
+	// Name identifies the server to clients. Zero: "tidemill".
+	Name string
+	// MaxStoreBytes bounds what all streams may take on disk. Zero: three quarters of what is free at the start.
+	MaxStoreBytes int64
+	// MaxMemoryBytes bounds clients' memory streams. Zero: DefaultMaxMemoryBytes.
+	MaxMemoryBytes int64
+	// MaxConnections bounds connections. Zero: DefaultMaxConnections.
+	MaxConnections int
+	// RequestTimeout bounds one request to the server, an append above all. Zero: DefaultRequestTimeout.
+	RequestTimeout time.Duration
+	// Logger receives the server's messages. Zero: they are dropped.
+	Logger Logger
+	// Faults injects failures. Zero: none. For tests only.
+	Faults *Faults
+}
+
+// Logger receives the embedded server's messages. Log must not block and may be called from many goroutines.
+type Logger interface {
+	Log(level slog.Level, msg string)
+}
+
+// Faults injects failures into appends, so that tests meet unknown outcomes at will. Each function may be nil. They are
+// called from the goroutine that appends and must be safe for concurrent use.
+type Faults struct {
+	// BeforeAppend runs before anything is sent; if it returns an error nothing is sent and the append returns
+	// ErrUnknown, as if the connection had been lost on the way.
+	BeforeAppend func(log string, expectLast uint64) error
+	// AfterAppend runs when the acknowledgement has come; if it returns an error the acknowledgement is dropped and
+	// the append returns ErrUnknown, as if it had been lost on the way back.
+	AfterAppend func(log string, last uint64) error
+}
+
+// Fabric is one embedded server and our connections to it. All methods may be called from many goroutines.
+type Fabric struct {
+	dir     string
+	timeout time.Duration
+	logger  Logger
+	faults  Faults
+	nonce   string // random, makes identifiers of this run unlike those of any other
+
+	lock *os.File
+	srv  *server.Server
+	addr net.Addr
+
+	internal *nats.Conn // our own account
+	clients  *nats.Conn // the account of clients
+	js       jetstream.JetStream
+	clientJS jetstream.JetStream
+
+	ids       atomic.Uint64
+	closing   atomic.Bool
+	closeOnce sync.Once
+	closed    chan struct{} // closed when Close begins
+	done      chan struct{} // closed when Close has ended
+
+	running sync.WaitGroup // goroutines of appenders; Add only under mu with closing unset
+	mu      sync.Mutex
+	cursors map[*cursor]struct{} // open readers
+}
+
+// Start opens cfg.Dir, starts the embedded server and connects to it. It returns when the server is ready for clients.
+// Returns ErrInUse when the directory is open elsewhere. The caller closes what Start returns.
+func Start(ctx context.Context, cfg Config) (*Fabric, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("start fabric: %w", err)
+	}
+	if cfg.Dir == "" {
+		return nil, errors.New("start fabric: Config.Dir is empty")
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("start fabric: %w", err)
+	}
+	lock, err := lockDir(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("start fabric: %w", err)
+	}
+	f := &Fabric{
+		dir: cfg.Dir, timeout: cfg.RequestTimeout, logger: cfg.Logger, nonce: randomHex(8), lock: lock,
+		closed: make(chan struct{}), done: make(chan struct{}), cursors: map[*cursor]struct{}{},
+	}
+	if f.timeout <= 0 {
+		f.timeout = DefaultRequestTimeout
+	}
+	if cfg.Faults != nil {
+		f.faults = *cfg.Faults
+	}
+	if err := f.start(ctx, cfg); err != nil {
+		f.shutdown()
+		return nil, fmt.Errorf("start fabric in %s: %w", cfg.Dir, err)
+	}
+	return f, nil
+}
+
+func (f *Fabric) start(ctx context.Context, cfg Config) error {
+	secret := randomHex(16)
+	opts, err := serverOptions(cfg, secret)
+	if err != nil {
+		return err
+	}
+	if f.srv, err = server.NewServer(opts); err != nil {
+		return err
+	}
+	log := &serverLog{out: cfg.Logger}
+	f.srv.SetLoggerV2(log, false, false, false)
+	f.srv.Start()
+	if err := log.fatal(); err != nil {
+		return err
+	}
+	if !opts.DontListen {
+		if f.addr = f.srv.Addr(); f.addr == nil {
+			return fmt.Errorf("listen on %s: no listener", cfg.Listen)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := f.checkSync(); err != nil {
+		return err
+	}
+	if f.internal, err = f.connect(userInternal, secret); err != nil {
+		return err
+	}
+	if f.clients, err = f.connect(userOwn, secret); err != nil {
+		return err
+	}
+	if f.js, err = jetstream.New(f.internal, jetstream.WithDefaultTimeout(f.timeout)); err != nil {
+		return err
+	}
+	f.clientJS, err = jetstream.New(f.clients, jetstream.WithDefaultTimeout(f.timeout))
+	return err
+}
+
+// checkSync makes sure that the running server syncs every write before it acknowledges it.
+func (f *Fabric) checkSync() error {
+	if jsc := f.srv.JetStreamConfig(); jsc == nil || !jsc.SyncAlways {
+		return errors.New("the embedded server does not sync every write; refusing to run")
+	}
+	return nil
+}
+
+// serverOptions translates cfg. secret is the password of our own two users, who may only connect in-process.
+func serverOptions(cfg Config, secret string) (*server.Options, error) {
+	opts := &server.Options{}
+	accounts := fmt.Sprintf("accounts { %s { jetstream: enabled }, %s { jetstream: enabled } }", accountInternal, accountClient)
+	if err := opts.ProcessConfigString(accounts); err != nil {
+		return nil, fmt.Errorf("accounts: %w", err)
+	}
+	byName := make(map[string]*server.Account, len(opts.Accounts))
+	for _, account := range opts.Accounts {
+		byName[account.Name] = account
+	}
+	inProcess := map[string]struct{}{"IN_PROCESS": {}}
+	opts.Users = []*server.User{
+		{Username: userInternal, Password: secret, Account: byName[accountInternal], AllowedConnectionTypes: inProcess},
+		{Username: userOwn, Password: secret, Account: byName[accountClient], AllowedConnectionTypes: inProcess},
+	}
+	if err := listenOptions(cfg, opts, byName[accountClient]); err != nil {
+		return nil, err
+	}
+	opts.ServerName = cfg.Name
+	if opts.ServerName == "" {
+		opts.ServerName = "tidemill"
+	}
+	opts.NoSigs = true
+	opts.MaxPayload = MaxPayloadBytes
+	opts.MaxConn = cfg.MaxConnections
+	if opts.MaxConn <= 0 {
+		opts.MaxConn = DefaultMaxConnections
+	}
+	opts.JetStream = true
+	opts.StoreDir = cfg.Dir
+	opts.SyncAlways = true
+	opts.JetStreamMaxStore = cfg.MaxStoreBytes
+	opts.JetStreamMaxMemory = cfg.MaxMemoryBytes
+	if opts.JetStreamMaxMemory <= 0 {
+		opts.JetStreamMaxMemory = DefaultMaxMemoryBytes
+	}
+	opts.StreamMaxBufferedSize = streamBufferBytes
+	opts.DisableJetStreamBanner = true
+	return opts, nil
+}
+
+// listenOptions sets the listener and who may use it.
+func listenOptions(cfg Config, opts *server.Options, account *server.Account) error {
+	if cfg.User != "" {
+		opts.Users = append(opts.Users, &server.User{Username: cfg.User, Password: cfg.Password, Account: account})
+	} else {
+		opts.Users = append(opts.Users, &server.User{Username: userAnonymous, Password: randomHex(16), Account: account})
+		opts.NoAuthUser = userAnonymous
+	}
+	if cfg.Listen == "" {
+		opts.DontListen = true
+		return nil
+	}
+	host, portText, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %q: %w", cfg.Listen, err)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return fmt.Errorf("listen on %q: port: %w", cfg.Listen, err)
+	}
+	if cfg.User == "" && !isLoopback(host) {
+		return fmt.Errorf("listen on %q: not a loopback address and no user is set", cfg.Listen)
+	}
+	opts.Host, opts.Port = host, int(port)
+	if port == 0 {
+		opts.Port = server.RANDOM_PORT
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// connect opens a connection inside the process. It reconnects for ever, and refuses writes while it is not connected
+// rather than keep them for later.
+func (f *Fabric) connect(user, password string) (*nats.Conn, error) {
+	conn, err := nats.Connect("",
+		nats.InProcessServer(f.srv), nats.UserInfo(user, password), nats.Name(user), nats.Timeout(connectTimeout),
+		nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectBufSize(-1),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			f.log(slog.LevelWarn, fmt.Sprintf("connection of %s: subject %q: %v", user, subject, err))
+		}))
+	if err != nil {
+		return nil, fmt.Errorf("connect in-process as %s: %w", user, err)
+	}
+	return conn, nil
+}
+
+// Addr returns where clients are served, or nil without a listener.
+func (f *Fabric) Addr() net.Addr { return f.addr }
+
+// Dir returns the data directory.
+func (f *Fabric) Dir() string { return f.dir }
+
+// Close drains subscriptions, stops the server, waits for everything it started and frees the directory. When ctx ends
+// first the draining is cut short; the server is stopped properly all the same. Later calls wait for the first.
+func (f *Fabric) Close(ctx context.Context) error {
+	f.closeOnce.Do(func() {
+		f.mu.Lock()
+		f.closing.Store(true)
+		close(f.closed)
+		open := make([]*cursor, 0, len(f.cursors))
+		for c := range f.cursors {
+			open = append(open, c)
+		}
+		f.mu.Unlock()
+		for _, c := range open {
+			c.stop()
+		}
+		f.running.Wait()
+		drain(ctx, f.clients)
+		drain(ctx, f.internal)
+		f.shutdown()
+		close(f.done)
+	})
+	<-f.done
+	return nil
+}
+
+// goRun runs fn in a goroutine that Close waits for; false when the Fabric is closing. fn must end when f.closed does.
+func (f *Fabric) goRun(fn func()) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closing.Load() {
+		return false
+	}
+	f.running.Go(fn)
+	return true
+}
+
+// drain lets callbacks in flight end, then closes conn.
+func drain(ctx context.Context, conn *nats.Conn) {
+	ended := make(chan struct{})
+	conn.SetClosedHandler(func(*nats.Conn) { close(ended) })
+	if conn.Drain() != nil {
+		return
+	}
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+}
+
+// shutdown stops whatever of the Fabric is running.
+func (f *Fabric) shutdown() {
+	for _, conn := range []*nats.Conn{f.clients, f.internal} {
+		if conn != nil {
+			conn.Close()
+		}
+	}
+	if f.srv != nil {
+		f.srv.Shutdown()
+		f.srv.WaitForShutdown()
+	}
+	f.lock.Close()
+}
+
+// withTimeout bounds ctx by the request time-out.
+func (f *Fabric) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, f.timeout)
+}
+
+// nextID returns an identifier unlike any other.
+func (f *Fabric) nextID() string { return f.nonce + "-" + strconv.FormatUint(f.ids.Add(1), 36) }
+
+func (f *Fabric) log(level slog.Level, msg string) {
+	if f.logger != nil {
+		f.logger.Log(level, msg)
+	}
+}
+
+// internalStreamDir is where the server keeps a stream of ours.
+func (f *Fabric) internalStreamDir(stream string) string {
+	return filepath.Join(f.dir, "jetstream", accountInternal, "streams", stream)
+}
+
+func randomHex(byteCount int) string {
+	buf := make([]byte, byteCount)
+	rand.Read(buf) // never fails
+	return hex.EncodeToString(buf)
+}
+
+// serverLog passes the server's messages on and remembers the first fatal one, which the server survives.
+type serverLog struct {
+	out Logger
+
+	mu  sync.Mutex
+	err error
+}
+
+func (l *serverLog) fatal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+func (l *serverLog) put(level slog.Level, format string, v []any) {
+	if l.out != nil {
+		l.out.Log(level, fmt.Sprintf(format, v...))
+	}
+}
+
+func (l *serverLog) Noticef(format string, v ...any) { l.put(slog.LevelInfo, format, v) }
+func (l *serverLog) Warnf(format string, v ...any)   { l.put(slog.LevelWarn, format, v) }
+func (l *serverLog) Errorf(format string, v ...any)  { l.put(slog.LevelError, format, v) }
+func (l *serverLog) Debugf(format string, v ...any)  { l.put(slog.LevelDebug, format, v) }
+func (l *serverLog) Tracef(format string, v ...any)  { l.put(slog.LevelDebug-4, format, v) }
+func (l *serverLog) Fatalf(format string, v ...any) {
+	l.mu.Lock()
+	if l.err == nil {
+		l.err = fmt.Errorf(format, v...)
+	}
+	l.mu.Unlock()
+	l.put(slog.LevelError, format, v)
+}
