@@ -63,7 +63,8 @@ func (c *Column) StrAt(i int) []byte {
 type Batch struct {
 	Cols []Column
 	N    int // physical rows
-	// Sel lists the selected physical rows in ascending order; nil selects all.
+	// Sel lists the selected physical rows in ascending order; nil selects all, and
+	// an empty one that is not nil selects none.
 	Sel []uint32
 	// Weights is indexed by physical row; nil means every weight is +1.
 	Weights []int64

@@ -1,0 +1,123 @@
+package state_test
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+func spineRow(k, v int64) []types.Value {
+	return []types.Value{types.IntValue(types.Int8, k), types.TextValue(fmt.Sprint(v))}
+}
+
+// content reads a snapshot as row -> weight.
+func content(s *state.Snapshot) map[string]int64 {
+	m := map[string]int64{}
+	_ = s.Blocks(func(b *batch.Batch) error { add(m, b); return nil })
+	return m
+}
+
+func add(m map[string]int64, b *batch.Batch) {
+	for k := range b.Len() {
+		i := b.Row(k)
+		key := fmt.Sprint(b.RowValues(i))
+		if m[key] += b.Weight(i); m[key] == 0 {
+			delete(m, key)
+		}
+	}
+}
+
+func TestSpineEqualsModelAndSnapshotsStay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ts := []types.Type{types.T(types.Int8), types.T(types.Text)}
+		s := state.NewSpine(ts, batch.Ascending(0))
+		model := map[string]int64{}
+		var snaps []*state.Snapshot
+		var wants []string
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			bu := batch.NewBuilder(ts)
+			for range rapid.IntRange(0, 30).Draw(t, "rows") {
+				k, v := rapid.Int64Range(0, 9).Draw(t, "k"), rapid.Int64Range(0, 3).Draw(t, "v")
+				bu.AppendRow(spineRow(k, v), rapid.SampledFrom([]int64{1, 1, 2, -1}).Draw(t, "w"))
+			}
+			b := bu.Seal()
+			add(model, b)
+			s.Append(b)
+			snap := s.Snapshot()
+			snaps, wants = append(snaps, snap), append(wants, fmt.Sprint(model))
+			var rows int64
+			for _, w := range model {
+				rows += w
+			}
+			if snap.Rows() != rows {
+				t.Fatalf("%d rows, want %d", snap.Rows(), rows)
+			}
+			k := rapid.Int64Range(0, 9).Draw(t, "look")
+			key := batch.FromRows(ts[:1], [][]types.Value{{types.IntValue(types.Int8, k)}})
+			found := map[string]int64{}
+			if err := snap.Lookup(key, func(b *batch.Batch) error { add(found, b); return nil }); err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]int64{}
+			for v := range int64(4) {
+				name := fmt.Sprint(spineRow(k, v))
+				if w := model[name]; w != 0 {
+					want[name] = w
+				}
+			}
+			if fmt.Sprint(found) != fmt.Sprint(want) {
+				t.Fatalf("lookup %d: got %v, want %v", k, found, want)
+			}
+		}
+		for i, snap := range snaps {
+			if got := fmt.Sprint(content(snap)); got != wants[i] {
+				t.Fatalf("snapshot %d changed: got %s, want %s", i, got, wants[i])
+			}
+		}
+	})
+}
+
+func TestSpineStaysSmall(t *testing.T) {
+	ts := []types.Type{types.T(types.Int8), types.T(types.Text)}
+	s := state.NewSpine(ts, batch.Ascending(0))
+	for step := range int64(3000) {
+		bu := batch.NewBuilder(ts)
+		for k := range int64(50) {
+			if step > 0 {
+				bu.AppendRow(spineRow(k, step-1), -1)
+			}
+			bu.AppendRow(spineRow(k, step), 1)
+		}
+		s.Append(bu.Seal())
+	}
+	snap := s.Snapshot()
+	if snap.Rows() != 50 {
+		t.Fatalf("%d rows", snap.Rows())
+	}
+	// 150,000 rows came and all but 50 went: what is left must not remember them.
+	if snap.Changes() > 5000 || s.Bytes() > 1<<20 {
+		t.Fatalf("%d changes, %d bytes held for 50 rows", snap.Changes(), s.Bytes())
+	}
+}
+
+func BenchmarkSpineAppend(b *testing.B) {
+	ts := []types.Type{types.T(types.Int8), types.T(types.Int8)}
+	s := state.NewSpine(ts, batch.Ascending(0))
+	x := uint64(1)
+	for b.Loop() {
+		bu := batch.NewBuilder(ts)
+		for range 1000 {
+			x = x*6364136223846793005 + 1442695040888963407
+			bu.Col(0).AppendInt(bu.Len(), int64(x>>30))
+			bu.Col(1).AppendInt(bu.Len(), 1)
+			bu.EndRow(1)
+		}
+		s.Append(bu.View())
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/row")
+}
