@@ -246,3 +246,15 @@ func (c *Column) AppendValue(n int, v types.Value) {
 		c.AppendStr(n, []byte(v.S))
 	}
 }
+
+// Shorten cuts c back to its first n values, when a row could not be completed.
+func (c *Column) Shorten(n int) {
+	if len(c.Valid) > (n+63)>>6 {
+		c.Valid = c.Valid[:(n+63)>>6]
+	}
+	if n&63 != 0 && len(c.Valid) > n>>6 {
+		c.Valid[n>>6] &= 1<<(uint(n)&63) - 1
+	}
+	c.U8, c.I64, c.F64 = c.U8[:min(n, len(c.U8))], c.I64[:min(n, len(c.I64))], c.F64[:min(n, len(c.F64))]
+	c.Dec, c.Ivl, c.Str = c.Dec[:min(n, len(c.Dec))], c.Ivl[:min(n, len(c.Ivl))], c.Str[:min(n, len(c.Str))]
+}

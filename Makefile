@@ -1,0 +1,22 @@
+# Everything here needs Go alone, unless it says otherwise.
+export CGO_ENABLED ?= 0
+
+.PHONY: build test race prove bench fmt
+
+build: ## the one binary, in bin/tidemill
+	go build -trimpath -ldflags "-s -w" -o bin/tidemill ./cmd/tidemill
+
+test: ## all tests, from nothing
+	go test ./...
+
+race: ## the concurrent packages under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race ./internal/fabric ./internal/worker ./internal/engine ./internal/pgserver ./internal/httpapi ./internal/node .
+
+prove: ## the long proofs: 50 rounds of kill -9, long property and differential runs
+	TIDEMILL_PROVE=1 go test -count=1 -timeout 60m -run 'Prove|Kill' ./internal/... ./cmd/...
+
+bench: ## the benchmarks that the figures in docs come from
+	go test -run '^$$' -bench . ./internal/flow ./internal/state ./internal/expr ./internal/format ./internal/batch
+
+fmt:
+	gofmt -w .
