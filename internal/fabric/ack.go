@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,8 +58,9 @@ func parseAck(data []byte) (pubAck, error) {
 func (l *Log) refusal(ctx context.Context, e *ackError, expectLast uint64) error {
 	switch e.ErrCode {
 	case codeWrongLastSequence, codeWrongLastConstant:
-		last, err := strconv.ParseUint(strings.TrimPrefix(e.Description, wrongLastPrefix), 10, 64)
-		if err != nil {
+		last := wrongLast(e)
+		if last == UnknownSequence {
+			var err error
 			if _, last, err = l.Bounds(ctx); err != nil {
 				return fmt.Errorf("%w: %w: %w", ErrWrongSequence, e, err)
 			}
@@ -95,6 +97,18 @@ func writeRefusal(e *ackError) error {
 // isWrongSequence reports whether the server refused because of the sequence.
 func isWrongSequence(e *ackError) bool {
 	return e.ErrCode == codeWrongLastSequence || e.ErrCode == codeWrongLastConstant
+}
+
+// UnknownSequence stands in WrongSequenceError for a last sequence that the server did not tell.
+const UnknownSequence = math.MaxUint64
+
+// wrongLast reads the last sequence out of a refusal, or UnknownSequence.
+func wrongLast(e *ackError) uint64 {
+	last, err := strconv.ParseUint(strings.TrimPrefix(e.Description, wrongLastPrefix), 10, 64)
+	if err != nil {
+		return UnknownSequence
+	}
+	return last
 }
 
 func formatUint(v uint64) string { return strconv.FormatUint(v, 10) }

@@ -42,7 +42,7 @@ var (
 // WrongSequenceError says how far the log was when a fenced append was refused.
 type WrongSequenceError struct {
 	Expected uint64 // what the append asked for
-	Last     uint64 // the log's last sequence at that moment
+	Last     uint64 // the log's last sequence at that moment, or UnknownSequence
 }
 
 func (e *WrongSequenceError) Error() string {
