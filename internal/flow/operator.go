@@ -1,0 +1,81 @@
+package flow
+
+import (
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/expr"
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+// Operator is the running form of one node on one worker. It owns its state and
+// scratch; one goroutine at a time uses it.
+//
+// In a step it gets any number of Push calls, on any port in any order, and then
+// exactly one Flush. Linear operators emit at Push. Operators whose output is a
+// function of the whole step's input update their state at Push and emit at Flush
+// the difference to what they emitted before. The sum of what is emitted in a
+// step must not depend on how its input was cut into blocks, nor on their order.
+type Operator interface {
+	// Push takes block b, of at most batch.BlockRows physical rows, on input port.
+	// b is borrowed until Push returns: it may not be changed, and what is kept
+	// must be copied. Weights may be any integer except 0; the rows of a step may
+	// cancel each other.
+	Push(st *Step, port int, b *batch.Batch, out Emitter)
+	// Flush ends the step. Every input has been pushed.
+	Flush(st *Step, out Emitter)
+	// StateBytes returns about how much memory the operator's state holds. It is
+	// asked for after every block, so it must be cheap.
+	StateBytes() int64
+}
+
+// Emitter takes what an operator emits: a block of at most batch.BlockRows
+// physical rows, borrowed until Emit returns; no row has weight 0. Its columns
+// may alias the block being pushed. Blocks without selected rows may be emitted
+// and go nowhere.
+type Emitter interface{ Emit(b *batch.Batch) }
+
+// Env is what an operator is built for.
+type Env struct {
+	Node int            // index in the spec, for errors
+	In   [][]types.Type // row type of each input port
+	Out  []types.Type   // row type emitted
+}
+
+// MaxRowErrors is how many row errors a worker keeps of one step; beyond it they
+// are only counted.
+const MaxRowErrors = 1000
+
+// RowError says that a row could not be computed. The row is withheld from the
+// operator's output.
+type RowError struct {
+	Node   int           // index in the spec of the operator
+	Err    *types.Error  // what went wrong
+	Row    []types.Value // the operator's input row, boxed
+	Weight int64         // of the row: below 0 when a withdrawal met the error
+}
+
+// Step is what operators may know about the step they are in. Every worker has
+// its own.
+type Step struct {
+	N   int64    // number of the step
+	Now int64    // logical time, microseconds since 2000-01-01 UTC
+	Ctx expr.Ctx // for evaluating expressions; Ctx.Errs is empty between evaluations
+
+	errs    []RowError
+	errRows int64
+}
+
+// RowError notes that physical row i of b, an input block of node, could not be
+// computed. It copies the row.
+func (st *Step) RowError(node int, b *batch.Batch, i int, err *types.Error) {
+	st.Error(RowError{Node: node, Err: err, Weight: b.Weight(i)}, b, i)
+}
+
+// Error notes e, with physical row i of b as its row.
+func (st *Step) Error(e RowError, b *batch.Batch, i int) {
+	st.errRows++
+	if len(st.errs) >= MaxRowErrors {
+		return
+	}
+	e.Row = b.RowValues(i)
+	st.errs = append(st.errs, e)
+}
