@@ -217,6 +217,7 @@ type TableConstraint struct {
 	NullsNotDist bool
 	NoInherit    bool
 	NotValid     bool
+	NotEnforced  bool // Flink's PRIMARY KEY (a) NOT ENFORCED
 	References   *References
 	Deferrable   Tristate
 	InitDeferred Tristate
