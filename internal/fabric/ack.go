@@ -19,6 +19,7 @@ const (
 	codeWrongLastSequence  = 10071
 	codeStoreFailed        = 10077
 	codeWrongLastConstant  = 10164
+	codeBatchIncomplete    = 10176 // a part of it was lost on the way
 	codeBatchTooLarge      = 10199
 	codeBatchesInFlight    = 10210
 	statusTooManyRequests  = 429
@@ -77,7 +78,7 @@ func writeRefusal(e *ackError) error {
 		return fmt.Errorf("%w: %w", ErrTooLarge, e)
 	case codeAccountResources, codeInsufficient, codeStorageResources:
 		return fmt.Errorf("%w: %w", ErrNoSpace, e)
-	case codeBatchesInFlight:
+	case codeBatchesInFlight, codeBatchIncomplete:
 		return fmt.Errorf("%w: %w", ErrUnavailable, e)
 	case codeStoreFailed:
 		switch e.Description {

@@ -200,7 +200,7 @@ func (a *Appender) run(ctx context.Context) {
 
 // loop returns the error that every record left in the queue gets.
 func (a *Appender) loop(ctx context.Context) error {
-	quitting := false
+	quitting, link := false, a.log.f.currentLink()
 	for {
 		if err := a.reportHead(ctx); err != nil {
 			return fmt.Errorf("append to log %q: %w", a.log.name, err)
@@ -218,12 +218,24 @@ func (a *Appender) loop(ctx context.Context) error {
 		case msg := <-a.acks:
 			a.acknowledge(msg)
 		case <-a.headTimer.C: // the head waited long enough; reportHead settles it
+		case <-link.Done():
+			link = a.log.f.currentLink()
+			a.loseAll()
 		case <-a.quit:
 			quitting = true
 		case <-a.log.f.closed:
 			return fmt.Errorf("append to log %q: %w", a.log.name, a.endedEarly(ErrClosed))
 		case <-ctx.Done():
 			return fmt.Errorf("append to log %q: %w", a.log.name, a.endedEarly(ctx.Err()))
+		}
+	}
+}
+
+// loseAll notes that the answers under way were lost with the connection.
+func (a *Appender) loseAll() {
+	for _, p := range a.queue {
+		if !p.acked && p.refused == nil {
+			p.lost = errRelinked
 		}
 	}
 }

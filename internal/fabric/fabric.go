@@ -110,6 +110,7 @@ type Fabric struct {
 	running sync.WaitGroup // goroutines of appenders; Add only under mu with closing unset
 	mu      sync.Mutex
 	cursors map[*cursor]struct{} // open readers
+	link    *link                // of the internal account
 }
 
 // Start opens cfg.Dir, starts the embedded server and connects to it. It returns when the server is ready for clients.
@@ -171,7 +172,8 @@ func (f *Fabric) start(ctx context.Context, cfg Config) error {
 	if err := f.checkSync(); err != nil {
 		return err
 	}
-	if f.internal, err = f.connect(userInternal, secret); err != nil {
+	f.link = newLink(ctx)
+	if f.internal, err = f.connect(userInternal, secret, nats.ReconnectHandler(func(*nats.Conn) { f.relink(ctx) })); err != nil {
 		return err
 	}
 	if f.clients, err = f.connect(userOwn, secret); err != nil {
@@ -274,8 +276,8 @@ func isLoopback(host string) bool {
 
 // connect opens a connection inside the process. It reconnects for ever, and refuses writes while it is not connected
 // rather than keep them for later.
-func (f *Fabric) connect(user, password string) (*nats.Conn, error) {
-	conn, err := nats.Connect("",
+func (f *Fabric) connect(user, password string, more ...nats.Option) (*nats.Conn, error) {
+	conn, err := nats.Connect("", append(more,
 		nats.InProcessServer(f.srv), nats.UserInfo(user, password), nats.Name(user), nats.Timeout(connectTimeout),
 		nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectBufSize(-1),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
@@ -284,12 +286,41 @@ func (f *Fabric) connect(user, password string) (*nats.Conn, error) {
 				subject = sub.Subject
 			}
 			f.log(slog.LevelWarn, fmt.Sprintf("connection of %s: subject %q: %v", user, subject, err))
-		}))
+		}))...)
 	if err != nil {
 		return nil, fmt.Errorf("connect in-process as %s: %w", user, err)
 	}
 	return conn, nil
 }
+
+// link is one uninterrupted connection. When another takes its place, answers that were on their way are lost.
+type link struct {
+	context.Context // done when the connection has been made anew
+	end             context.CancelFunc
+}
+
+func newLink(ctx context.Context) *link {
+	ctx, end := context.WithCancel(context.WithoutCancel(ctx))
+	return &link{ctx, end}
+}
+
+// relink notes that the connection was made anew.
+func (f *Fabric) relink(ctx context.Context) {
+	f.mu.Lock()
+	old := f.link
+	f.link = newLink(ctx)
+	f.mu.Unlock()
+	old.end()
+}
+
+// currentLink is taken before something is sent: if it breaks, the answer may never come.
+func (f *Fabric) currentLink() *link {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.link
+}
+
+var errRelinked = errors.New("the connection broke")
 
 // Addr returns where clients are served, or nil without a listener.
 func (f *Fabric) Addr() net.Addr { return f.addr }
@@ -356,6 +387,9 @@ func (f *Fabric) shutdown() {
 	if f.srv != nil {
 		f.srv.Shutdown()
 		f.srv.WaitForShutdown()
+	}
+	if f.link != nil {
+		f.link.end()
 	}
 	f.lock.Close()
 }

@@ -266,7 +266,7 @@ func (l *Log) append(ctx context.Context, recs [][]byte, expectLast *uint64) (ui
 
 // send publishes all records; the last one asks for the answer. Nothing is stored before the last one is received.
 func (l *Log) send(ctx context.Context, recs [][]byte, expectLast *uint64) (*nats.Msg, error) {
-	conn, batchID := l.f.internal, ""
+	batchID := ""
 	if len(recs) > 1 {
 		batchID = l.f.nextID()
 	}
@@ -279,14 +279,26 @@ func (l *Log) send(ctx context.Context, recs [][]byte, expectLast *uint64) (*nat
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			reply, err := conn.RequestMsgWithContext(ctx, msg)
+			reply, err := l.f.request(ctx, msg)
 			return reply, l.f.sendError(err)
 		}
-		if err := conn.PublishMsg(msg); err != nil {
+		if err := l.f.internal.PublishMsg(msg); err != nil {
 			return nil, l.f.orClosed(fmt.Errorf("%w: %w", ErrUnavailable, err))
 		}
 	}
 	panic("unreachable: checkBatch refuses an empty batch")
+}
+
+// request sends msg and waits for the answer, but not on when the connection breaks.
+func (f *Fabric) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(f.currentLink(), func() { cancel(errRelinked) })()
+	reply, err := f.internal.RequestMsgWithContext(ctx, msg)
+	if err != nil && errors.Is(context.Cause(ctx), errRelinked) {
+		err = errRelinked
+	}
+	return reply, err
 }
 
 // batchHeader returns the header of the pos-th record, from 1, of a batch, or of a lone record if batchID is empty.

@@ -15,7 +15,7 @@ const (
 	readAheadRecords = 500
 	readAheadBytes   = 4 * MaxPayloadBytes
 	// holeWait is how long a record that the log should have may fail to arrive before it counts as missing.
-	holeWait = 3 * time.Second
+	holeWait = 2 * time.Second
 	// cursorIdleTimeout is when the server forgets a reader it has not heard of.
 	cursorIdleTimeout = 30 * time.Second
 
@@ -150,9 +150,8 @@ func (c *cursor) next(ctx context.Context) (streamRecord, error) {
 	if err != nil {
 		return streamRecord{}, fmt.Errorf("metadata of a record: %w", err)
 	}
-	header := msg.Headers()
-	rec := Record{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Data: msg.Data(), writer: header.Get(writerHeader)}
-	return streamRecord{Record: rec, Subject: msg.Subject(), Header: Header(header)}, nil
+	rec := Record{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Data: msg.Data()}
+	return streamRecord{Record: rec, Subject: msg.Subject(), Header: Header(msg.Headers())}, nil
 }
 
 // Read calls fn for every record from the given sequence up to the last one there is when Read begins, in order, and
@@ -171,42 +170,65 @@ func (l *Log) Read(ctx context.Context, from uint64, fn func(Record) error) erro
 	}
 	defer r.Stop()
 	for {
-		rec, err := r.nextWithin(ctx, last)
+		err := r.readUntil(ctx, last, fn)
+		if !errors.Is(err, errStalled) || ctx.Err() != nil {
+			return err
+		}
+		if ended, err := r.stalled(ctx); ended || err != nil {
+			return err
+		}
+	}
+}
+
+var errStalled = errors.New("no record came")
+
+// readUntil calls fn for the records up to last. errStalled when none comes for holeWait.
+func (r *Reader) readUntil(ctx context.Context, last uint64, fn func(Record) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	watch := time.AfterFunc(holeWait, func() { cancel(errStalled) })
+	defer watch.Stop()
+	for r.next <= last {
+		rec, err := r.Next(ctx)
 		if err != nil {
+			if errors.Is(context.Cause(ctx), errStalled) {
+				return errStalled
+			}
 			return err
 		}
 		if rec.Seq > last {
 			return nil // everything up to last was trimmed meanwhile
 		}
+		watch.Stop() // fn may take its time
 		if err := fn(rec); err != nil {
 			return err
 		}
-		if rec.Seq == last {
-			return nil
+		if context.Cause(ctx) != nil {
+			return errStalled // the watch fired just before it was stopped: begin again with a new one
 		}
+		watch.Reset(holeWait)
 	}
+	return nil
 }
 
-// nextWithin is Next for a record that must be there already. One that does not come though the log still claims it is
-// a hole.
-func (r *Reader) nextWithin(ctx context.Context, last uint64) (Record, error) {
-	waitCtx, cancel := context.WithTimeout(ctx, holeWait)
-	rec, err := r.Next(waitCtx)
-	cancel()
-	if err == nil || ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
-		return rec, err
+// stalled looks why a record that should be there does not come: it is gone, or never was (a batch that was under way
+// when Read looked for the end), or it is only late.
+func (r *Reader) stalled(ctx context.Context) (ended bool, err error) {
+	first, last, err := r.log.Bounds(ctx)
+	if err != nil {
+		return false, err
 	}
-	first, nowLast, berr := r.log.Bounds(ctx)
-	if berr != nil {
-		return rec, berr
-	}
+	want := r.next
 	if r.fresh {
-		r.next = max(r.next, first)
+		want = max(want, first)
 	}
-	if nowLast < r.next {
-		return rec, err
+	if last < want {
+		return true, nil
 	}
-	return rec, &HoleError{Log: r.log.name, Want: r.next, Got: last + 1, First: first}
+	if _, err := r.log.Get(ctx, want); !errors.Is(err, ErrNotFound) {
+		return false, err
+	}
+	return false, &HoleError{Log: r.log.name, Want: want, Got: want + 1, First: first}
 }
 
 // Tail calls fn for every record from the given sequence on, in order, waiting for new ones, until ctx ends or fn
