@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -113,5 +112,3 @@ func wrongLast(e *ackError) uint64 {
 }
 
 func formatUint(v uint64) string { return strconv.FormatUint(v, 10) }
-
-func sortStrings(s []string) { slices.Sort(s) }

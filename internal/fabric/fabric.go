@@ -194,86 +194,6 @@ func (f *Fabric) checkSync() error {
 	return nil
 }
 
-// serverOptions translates cfg. secret is the password of our own two users, who may only connect in-process.
-func serverOptions(cfg Config, secret string) (*server.Options, error) {
-	opts := &server.Options{}
-	accounts := fmt.Sprintf("accounts { %s { jetstream: enabled }, %s { jetstream: enabled } }", accountInternal, accountClient)
-	if err := opts.ProcessConfigString(accounts); err != nil {
-		return nil, fmt.Errorf("accounts: %w", err)
-	}
-	byName := make(map[string]*server.Account, len(opts.Accounts))
-	for _, account := range opts.Accounts {
-		byName[account.Name] = account
-	}
-	inProcess := map[string]struct{}{"IN_PROCESS": {}}
-	opts.Users = []*server.User{
-		{Username: userInternal, Password: secret, Account: byName[accountInternal], AllowedConnectionTypes: inProcess},
-		{Username: userOwn, Password: secret, Account: byName[accountClient], AllowedConnectionTypes: inProcess},
-	}
-	if err := listenOptions(cfg, opts, byName[accountClient]); err != nil {
-		return nil, err
-	}
-	opts.ServerName = cfg.Name
-	if opts.ServerName == "" {
-		opts.ServerName = "tidemill"
-	}
-	opts.NoSigs = true
-	opts.MaxPayload = MaxPayloadBytes
-	opts.MaxConn = cfg.MaxConnections
-	if opts.MaxConn <= 0 {
-		opts.MaxConn = DefaultMaxConnections
-	}
-	opts.JetStream = true
-	opts.StoreDir = cfg.Dir
-	opts.SyncAlways = true
-	opts.JetStreamMaxStore = cfg.MaxStoreBytes
-	opts.JetStreamMaxMemory = cfg.MaxMemoryBytes
-	if opts.JetStreamMaxMemory <= 0 {
-		opts.JetStreamMaxMemory = DefaultMaxMemoryBytes
-	}
-	opts.StreamMaxBufferedSize = streamBufferBytes
-	opts.DisableJetStreamBanner = true
-	return opts, nil
-}
-
-// listenOptions sets the listener and who may use it.
-func listenOptions(cfg Config, opts *server.Options, account *server.Account) error {
-	if cfg.User != "" {
-		opts.Users = append(opts.Users, &server.User{Username: cfg.User, Password: cfg.Password, Account: account})
-	} else {
-		opts.Users = append(opts.Users, &server.User{Username: userAnonymous, Password: randomHex(16), Account: account})
-		opts.NoAuthUser = userAnonymous
-	}
-	if cfg.Listen == "" {
-		opts.DontListen = true
-		return nil
-	}
-	host, portText, err := net.SplitHostPort(cfg.Listen)
-	if err != nil {
-		return fmt.Errorf("listen on %q: %w", cfg.Listen, err)
-	}
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if err != nil {
-		return fmt.Errorf("listen on %q: port: %w", cfg.Listen, err)
-	}
-	if cfg.User == "" && !isLoopback(host) {
-		return fmt.Errorf("listen on %q: not a loopback address and no user is set", cfg.Listen)
-	}
-	opts.Host, opts.Port = host, int(port)
-	if port == 0 {
-		opts.Port = server.RANDOM_PORT
-	}
-	return nil
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
 // connect opens a connection inside the process. It reconnects for ever, and refuses writes while it is not connected
 // rather than keep them for later.
 func (f *Fabric) connect(user, password string, more ...nats.Option) (*nats.Conn, error) {
@@ -324,6 +244,20 @@ var errRelinked = errors.New("the connection broke")
 
 // Addr returns where clients are served, or nil without a listener.
 func (f *Fabric) Addr() net.Addr { return f.addr }
+
+// Health returns nil while the server can store records. After the disk was full it cannot until it is started anew:
+// ErrNoSpace.
+func (f *Fabric) Health() error {
+	switch {
+	case f.closing.Load():
+		return ErrClosed
+	case !f.srv.JetStreamEnabled():
+		return fmt.Errorf("%w: the server has stopped storing, see its messages; free some space and start again", ErrNoSpace)
+	case !f.internal.IsConnected():
+		return fmt.Errorf("%w: not connected to the embedded server", ErrUnavailable)
+	}
+	return nil
+}
 
 // Dir returns the data directory.
 func (f *Fabric) Dir() string { return f.dir }
@@ -417,38 +351,4 @@ func randomHex(byteCount int) string {
 	buf := make([]byte, byteCount)
 	rand.Read(buf) // never fails
 	return hex.EncodeToString(buf)
-}
-
-// serverLog passes the server's messages on and remembers the first fatal one, which the server survives.
-type serverLog struct {
-	out Logger
-
-	mu  sync.Mutex
-	err error
-}
-
-func (l *serverLog) fatal() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.err
-}
-
-func (l *serverLog) put(level slog.Level, format string, v []any) {
-	if l.out != nil {
-		l.out.Log(level, fmt.Sprintf(format, v...))
-	}
-}
-
-func (l *serverLog) Noticef(format string, v ...any) { l.put(slog.LevelInfo, format, v) }
-func (l *serverLog) Warnf(format string, v ...any)   { l.put(slog.LevelWarn, format, v) }
-func (l *serverLog) Errorf(format string, v ...any)  { l.put(slog.LevelError, format, v) }
-func (l *serverLog) Debugf(format string, v ...any)  { l.put(slog.LevelDebug, format, v) }
-func (l *serverLog) Tracef(format string, v ...any)  { l.put(slog.LevelDebug-4, format, v) }
-func (l *serverLog) Fatalf(format string, v ...any) {
-	l.mu.Lock()
-	if l.err == nil {
-		l.err = fmt.Errorf(format, v...)
-	}
-	l.mu.Unlock()
-	l.put(slog.LevelError, format, v)
 }

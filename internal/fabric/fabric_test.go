@@ -190,3 +190,20 @@ func TestCloseLeavesNoGoroutine(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 }
+
+func TestHealth(t *testing.T) {
+	f := start(t)
+	if err := f.Health(); err != nil {
+		t.Errorf("running: %v", err)
+	}
+	if err := f.srv.DisableJetStream(); err != nil { // what the server does by itself on a full disk
+		t.Fatal(err)
+	}
+	if err := f.Health(); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("storing nothing: %v", err)
+	}
+	f.Close(context.Background())
+	if err := f.Health(); !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -163,7 +164,7 @@ func (f *Fabric) LogNames(ctx context.Context) ([]string, error) {
 	if err := list.Err(); err != nil {
 		return nil, fmt.Errorf("list logs: %w", f.orClosed(err))
 	}
-	sortStrings(names)
+	slices.Sort(names)
 	return names, nil
 }
 

@@ -121,7 +121,7 @@ func TestAppendLimits(t *testing.T) {
 	if _, err := log.Append(ctx, [][]byte{make([]byte, MaxRecordBytes+1)}, 0); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("long record: got %v", err)
 	}
-	if _, err := log.Append(ctx, slices9(make([]byte, MaxRecordBytes)), 0); !errors.Is(err, ErrTooLarge) {
+	if _, err := log.Append(ctx, nine(make([]byte, MaxRecordBytes)), 0); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("long batch: got %v", err)
 	}
 	if first, last, err := log.Bounds(ctx); first != 1 || last != 0 || err != nil {
@@ -152,7 +152,7 @@ func TestAppendLimits(t *testing.T) {
 	}
 }
 
-func slices9(rec []byte) [][]byte {
+func nine(rec []byte) [][]byte {
 	recs := make([][]byte, 9)
 	for i := range recs {
 		recs[i] = rec

@@ -1,0 +1,125 @@
+package fabric
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// serverOptions translates cfg. secret is the password of our own two users, who may only connect in-process.
+func serverOptions(cfg Config, secret string) (*server.Options, error) {
+	opts := &server.Options{}
+	accounts := fmt.Sprintf("accounts { %s { jetstream: enabled }, %s { jetstream: enabled } }", accountInternal, accountClient)
+	if err := opts.ProcessConfigString(accounts); err != nil {
+		return nil, fmt.Errorf("accounts: %w", err)
+	}
+	byName := make(map[string]*server.Account, len(opts.Accounts))
+	for _, account := range opts.Accounts {
+		byName[account.Name] = account
+	}
+	inProcess := map[string]struct{}{"IN_PROCESS": {}}
+	opts.Users = []*server.User{
+		{Username: userInternal, Password: secret, Account: byName[accountInternal], AllowedConnectionTypes: inProcess},
+		{Username: userOwn, Password: secret, Account: byName[accountClient], AllowedConnectionTypes: inProcess},
+	}
+	if err := listenOptions(cfg, opts, byName[accountClient]); err != nil {
+		return nil, err
+	}
+	opts.ServerName = cfg.Name
+	if opts.ServerName == "" {
+		opts.ServerName = "tidemill"
+	}
+	opts.NoSigs = true
+	opts.MaxPayload = MaxPayloadBytes
+	opts.MaxConn = cfg.MaxConnections
+	if opts.MaxConn <= 0 {
+		opts.MaxConn = DefaultMaxConnections
+	}
+	opts.JetStream = true
+	opts.StoreDir = cfg.Dir
+	opts.SyncAlways = true
+	opts.JetStreamMaxStore = cfg.MaxStoreBytes
+	opts.JetStreamMaxMemory = cfg.MaxMemoryBytes
+	if opts.JetStreamMaxMemory <= 0 {
+		opts.JetStreamMaxMemory = DefaultMaxMemoryBytes
+	}
+	opts.StreamMaxBufferedSize = streamBufferBytes
+	opts.DisableJetStreamBanner = true
+	return opts, nil
+}
+
+// listenOptions sets the listener and who may use it.
+func listenOptions(cfg Config, opts *server.Options, account *server.Account) error {
+	if cfg.User != "" {
+		opts.Users = append(opts.Users, &server.User{Username: cfg.User, Password: cfg.Password, Account: account})
+	} else {
+		opts.Users = append(opts.Users, &server.User{Username: userAnonymous, Password: randomHex(16), Account: account})
+		opts.NoAuthUser = userAnonymous
+	}
+	if cfg.Listen == "" {
+		opts.DontListen = true
+		return nil
+	}
+	host, portText, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return fmt.Errorf("listen on %q: %w", cfg.Listen, err)
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return fmt.Errorf("listen on %q: port: %w", cfg.Listen, err)
+	}
+	if cfg.User == "" && !isLoopback(host) {
+		return fmt.Errorf("listen on %q: not a loopback address and no user is set", cfg.Listen)
+	}
+	opts.Host, opts.Port = host, int(port)
+	if port == 0 {
+		opts.Port = server.RANDOM_PORT
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// serverLog passes the server's messages on and remembers the first fatal one, which the server survives.
+type serverLog struct {
+	out Logger
+
+	mu  sync.Mutex
+	err error
+}
+
+func (l *serverLog) fatal() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+func (l *serverLog) put(level slog.Level, format string, v []any) {
+	if l.out != nil {
+		l.out.Log(level, fmt.Sprintf(format, v...))
+	}
+}
+
+func (l *serverLog) Noticef(format string, v ...any) { l.put(slog.LevelInfo, format, v) }
+func (l *serverLog) Warnf(format string, v ...any)   { l.put(slog.LevelWarn, format, v) }
+func (l *serverLog) Errorf(format string, v ...any)  { l.put(slog.LevelError, format, v) }
+func (l *serverLog) Debugf(format string, v ...any)  { l.put(slog.LevelDebug, format, v) }
+func (l *serverLog) Tracef(format string, v ...any)  { l.put(slog.LevelDebug-4, format, v) }
+func (l *serverLog) Fatalf(format string, v ...any) {
+	l.mu.Lock()
+	if l.err == nil {
+		l.err = fmt.Errorf(format, v...)
+	}
+	l.mu.Unlock()
+	l.put(slog.LevelError, format, v)
+}
