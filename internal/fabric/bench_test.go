@@ -28,20 +28,22 @@ func BenchmarkAppendOne(b *testing.B) {
 }
 
 func BenchmarkAppendBatch(b *testing.B) {
-	for _, sizeBytes := range benchSizes {
-		b.Run(fmt.Sprint(sizeBytes), func(b *testing.B) {
-			log, recs := openLog(b, start(b), "l"), make([][]byte, 100)
-			for i := range recs {
-				recs[i] = make([]byte, sizeBytes)
-			}
-			b.SetBytes(int64(sizeBytes * len(recs)))
-			b.ResetTimer()
-			for i := range b.N {
-				if _, err := log.Append(context.Background(), recs, uint64(i*len(recs))); err != nil {
-					b.Fatal(err)
+	for _, count := range []int{2, 100} {
+		for _, sizeBytes := range benchSizes {
+			b.Run(fmt.Sprintf("%dx%d", count, sizeBytes), func(b *testing.B) {
+				log, recs := openLog(b, start(b), "l"), make([][]byte, count)
+				for i := range recs {
+					recs[i] = make([]byte, sizeBytes)
 				}
-			}
-		})
+				b.SetBytes(int64(sizeBytes * len(recs)))
+				b.ResetTimer()
+				for i := range b.N {
+					if _, err := log.Append(context.Background(), recs, uint64(i*len(recs))); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }
 
