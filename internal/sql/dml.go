@@ -317,7 +317,8 @@ func (p *parser) option(form optionForm) Option {
 		id := p.label()
 		o.Name, o.Quoted = id.Text, id.Quoted
 		for p.acceptOp(".") {
-			o.Name += "." + p.label().Text
+			id := p.label()
+			o.Name, o.Quoted = o.Name+"."+id.Text, o.Quoted || id.Quoted
 		}
 	}
 	if p.isOp(",") || p.isOp(")") {

@@ -30,7 +30,7 @@ func (p *parser) set() Stmt {
 	}
 	if p.isWord("transaction") && !p.peek(1).isOp("=") && !p.peek(1).isWord("to") && !p.peek(1).isOp(".") {
 		p.advance()
-		s := &SetTransaction{Local: scope == ScopeLocal, Session: scope == ScopeSession}
+		s := &SetTransaction{Local: scope == ScopeLocal}
 		if p.accept("snapshot") {
 			s.Snapshot = p.stringConst()
 		} else {
