@@ -1,0 +1,253 @@
+package wire
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/catalog"
+)
+
+// Bounds of lists in records.
+const (
+	maxChanges    = 1 << 20 // table changes in one TX record
+	maxRanges     = 1 << 16 // sources in one STEP
+	maxOutputs    = 1 << 16 // views in one STEP
+	maxBadRecords = 1 << 20 // quarantined records in one block
+)
+
+// Epoch says that a leader took over.
+type Epoch struct {
+	Node   string
+	At     int64  // microseconds since 2000-01-01 UTC
+	Engine string // version of the program
+}
+
+// Encode returns the record's body.
+func (e *Epoch) Encode() []byte {
+	dst := appendBlob(nil, e.Node)
+	dst = binary.AppendVarint(dst, e.At)
+	return appendBlob(dst, e.Engine)
+}
+
+// DecodeEpoch reads the body of an EPOCH record.
+func DecodeEpoch(body []byte) (*Epoch, error) {
+	r := &reader{b: body}
+	e := &Epoch{Node: string(r.blob("node")), At: r.varint("time"), Engine: string(r.blob("engine"))}
+	return e, r.end("EPOCH")
+}
+
+// Change is what one transaction does to one table: rows that go have negative
+// weights, rows that come positive ones.
+type Change struct {
+	Tx    uint64 // number of the transaction, unique in its step
+	Table catalog.ID
+	Rows  *batch.Batch
+}
+
+// Tx is a block of the changes of tables that the STEP after it applies. A
+// transaction may run on in the next TX record of the same append.
+type Tx struct{ Changes []Change }
+
+// Encode returns the record's body.
+func (t *Tx) Encode() []byte {
+	dst := binary.AppendUvarint(nil, uint64(len(t.Changes)))
+	for _, c := range t.Changes {
+		dst = binary.AppendUvarint(dst, c.Tx)
+		dst = binary.AppendUvarint(dst, uint64(c.Table))
+		dst = AppendBatch(dst, c.Rows)
+	}
+	return dst
+}
+
+// DecodeTx reads the body of a TX record.
+func DecodeTx(body []byte) (*Tx, error) {
+	r := &reader{b: body}
+	t := &Tx{}
+	for n := r.count("changes", maxChanges); n > 0 && r.err == nil; n-- {
+		c := Change{Tx: r.uvarint("transaction")}
+		c.Table = r.id("table")
+		if c.Rows = r.batch(); r.err == nil {
+			t.Changes = append(t.Changes, c)
+		}
+	}
+	return t, r.end("TX")
+}
+
+func (r *reader) id(what string) catalog.ID {
+	v := r.uvarint(what)
+	if v > 1<<32-1 {
+		r.fail("%s %d", what, v)
+	}
+	return catalog.ID(v)
+}
+
+// Range is a half-open range of positions of a source: From <= position < To.
+type Range struct {
+	Source   catalog.ID
+	From, To uint64
+}
+
+// Output is the fingerprint of what a step changed in one view.
+type Output struct {
+	View   catalog.ID
+	Digest batch.Digest
+}
+
+// Step is a committed step: what went in, and the fingerprint of what came out.
+type Step struct {
+	N           uint64 // from 1, without gaps
+	Now         int64  // logical time, microseconds since 2000-01-01 UTC
+	Txs         uint64 // transactions in the TX records before it
+	Ranges      []Range
+	Circuit     Hash   // of all circuits as they were
+	Engine      string // version of the program that computed it
+	Shards      uint32 // shards that keys are divided into
+	Outputs     []Output
+	Rejected    uint64 // transactions that a constraint refused, which are not in the log
+	Quarantined uint64 // records of the ranges that were put aside
+}
+
+// Encode returns the record's body.
+func (s *Step) Encode() []byte {
+	dst := binary.AppendUvarint(nil, s.N)
+	dst = binary.AppendVarint(dst, s.Now)
+	dst = binary.AppendUvarint(dst, s.Txs)
+	dst = binary.AppendUvarint(dst, uint64(len(s.Ranges)))
+	for _, g := range s.Ranges {
+		dst = binary.AppendUvarint(dst, uint64(g.Source))
+		dst = binary.AppendUvarint(dst, g.From)
+		dst = binary.AppendUvarint(dst, g.To)
+	}
+	dst = append(dst, s.Circuit[:]...)
+	dst = appendBlob(dst, s.Engine)
+	dst = binary.AppendUvarint(dst, uint64(s.Shards))
+	dst = binary.AppendUvarint(dst, uint64(len(s.Outputs)))
+	for _, o := range s.Outputs {
+		dst = binary.AppendUvarint(dst, uint64(o.View))
+		dst = binary.LittleEndian.AppendUint64(dst, o.Digest.Hi)
+		dst = binary.LittleEndian.AppendUint64(dst, o.Digest.Lo)
+	}
+	dst = binary.AppendUvarint(dst, s.Rejected)
+	return binary.AppendUvarint(dst, s.Quarantined)
+}
+
+// DecodeStep reads the body of a STEP record.
+func DecodeStep(body []byte) (*Step, error) {
+	r := &reader{b: body}
+	s := &Step{N: r.uvarint("step"), Now: r.varint("time"), Txs: r.uvarint("transactions")}
+	for n := r.count("ranges", maxRanges); n > 0 && r.err == nil; n-- {
+		g := Range{Source: r.id("source"), From: r.uvarint("range"), To: r.uvarint("range")}
+		if g.To < g.From {
+			r.fail("range from %d to %d", g.From, g.To)
+		}
+		s.Ranges = append(s.Ranges, g)
+	}
+	s.Circuit = r.hash("circuit hash")
+	s.Engine = string(r.blob("engine"))
+	s.Shards = uint32(r.count("shards", 1<<16))
+	for n := r.count("outputs", maxOutputs); n > 0 && r.err == nil; n-- {
+		o := Output{View: r.id("view")}
+		if raw := r.bytes("digest", 16); raw != nil {
+			o.Digest = batch.Digest{Hi: binary.LittleEndian.Uint64(raw), Lo: binary.LittleEndian.Uint64(raw[8:])}
+		}
+		s.Outputs = append(s.Outputs, o)
+	}
+	s.Rejected, s.Quarantined = r.uvarint("rejected"), r.uvarint("quarantined")
+	return s, r.end("STEP")
+}
+
+// DDL is a command to the catalog, carried out after step After.
+type DDL struct {
+	After   uint64
+	Now     int64 // logical time, for the circuits it starts
+	SQL     string
+	Command catalog.Command
+}
+
+// Encode returns the record's body.
+func (d *DDL) Encode() ([]byte, error) {
+	cmd, err := json.Marshal(d.Command)
+	if err != nil {
+		return nil, fmt.Errorf("encode DDL: %w", err)
+	}
+	dst := binary.AppendUvarint(nil, d.After)
+	dst = binary.AppendVarint(dst, d.Now)
+	dst = appendBlob(dst, d.SQL)
+	return appendBlob(dst, cmd), nil
+}
+
+// DecodeDDL reads the body of a DDL record.
+func DecodeDDL(body []byte) (*DDL, error) {
+	r := &reader{b: body}
+	d := &DDL{After: r.uvarint("step"), Now: r.varint("time"), SQL: string(r.blob("statement"))}
+	cmd := r.blob("command")
+	if err := r.end("DDL"); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal(cmd, &d.Command); err != nil {
+		return nil, fmt.Errorf("%w: command: %w", ErrDamaged, err)
+	}
+	return d, nil
+}
+
+// Checkpoint names a checkpoint; reserved, nothing writes it yet.
+type Checkpoint struct {
+	Step     uint64
+	Manifest Hash
+}
+
+// Encode returns the record's body.
+func (c *Checkpoint) Encode() []byte {
+	return append(binary.AppendUvarint(nil, c.Step), c.Manifest[:]...)
+}
+
+// DecodeCheckpoint reads the body of a CKPT record.
+func DecodeCheckpoint(body []byte) (*Checkpoint, error) {
+	r := &reader{b: body}
+	c := &Checkpoint{Step: r.uvarint("step"), Manifest: r.hash("manifest")}
+	return c, r.end("CKPT")
+}
+
+// BadRecord is a record that could not become a row.
+type BadRecord struct {
+	Index  uint64 // among the records of its block, good and bad
+	Reason string
+	Data   []byte
+}
+
+// Source is a block of a source's records: the rows they became, and those that
+// could not become one. It is one position of the source.
+type Source struct {
+	First  uint64 // records in the blocks before it, good and bad
+	Count  uint64 // records in it
+	Rows   *batch.Batch
+	Bad    []BadRecord
+	Cursor []byte // how far the connector had come, in its own words
+}
+
+// Encode returns the record's body.
+func (s *Source) Encode() []byte {
+	dst := binary.AppendUvarint(nil, s.First)
+	dst = binary.AppendUvarint(dst, s.Count)
+	dst = AppendBatch(dst, s.Rows)
+	dst = binary.AppendUvarint(dst, uint64(len(s.Bad)))
+	for _, b := range s.Bad {
+		dst = binary.AppendUvarint(dst, b.Index)
+		dst = appendBlob(dst, b.Reason)
+		dst = appendBlob(dst, b.Data)
+	}
+	return appendBlob(dst, s.Cursor)
+}
+
+// DecodeSource reads the body of an SRC record; it shares nothing with body.
+func DecodeSource(body []byte) (*Source, error) {
+	r := &reader{b: body}
+	s := &Source{First: r.uvarint("first record"), Count: r.uvarint("records"), Rows: r.batch()}
+	for n := r.count("bad records", maxBadRecords); n > 0 && r.err == nil; n-- {
+		s.Bad = append(s.Bad, BadRecord{Index: r.uvarint("index"), Reason: string(r.blob("reason")), Data: append([]byte(nil), r.blob("data")...)})
+	}
+	s.Cursor = append([]byte(nil), r.blob("cursor")...)
+	return s, r.end("SRC")
+}
