@@ -31,10 +31,11 @@ var layers = map[string]string{
 	"format":    "batch types",
 	"connector": "format fabric batch types",
 	"session":   "sql batch types",
-	"syscat":    "catalog batch types engine session",
-	"engine":    "sql catalog plan expr flow coord worker wire state batch types session fabric connector",
+	"syscat":    "catalog batch types",
+	"engine":    "syscat sql catalog plan expr flow coord worker wire state batch types session fabric connector",
 	"pgserver":  "session sql format batch types",
 	"httpapi":   "session sql format batch types",
+	"shell":     "types",
 	"node":      "*",
 	// Test only: nothing but tests and each other may import these.
 	"oracle":  "flow expr batch types",
