@@ -379,7 +379,7 @@ type Bound struct {
 // ExtractExpr is EXTRACT(field FROM x).
 type ExtractExpr struct {
 	At
-	Field string // folded to lower case
+	Field string // as written in a string; folded to lower case otherwise; compare it without regard to case
 	X     Expr
 }
 

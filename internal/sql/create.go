@@ -480,7 +480,7 @@ func (p *parser) sequenceOptions() []Option {
 			o.Name = "no " + p.objectKind("maxvalue", "minvalue", "cycle")
 		case p.accept("as"):
 			t := p.simpleType()
-			o.Value = &Word{At: t.At, Text: t.Name.Last()}
+			o.Value = &Word{At: t.At, Text: joinIdents(t.Name.Parts)}
 		case p.accept("owned"):
 			p.expect("by")
 			n := p.name()

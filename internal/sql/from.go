@@ -149,7 +149,7 @@ func (p *parser) startsTableFunc() bool {
 	case "collation":
 		return p.peek(1).isWord("for")
 	}
-	return p.peek(1).isOp("(") && p.tok.kw.class != unreserved
+	return p.peek(1).isOp("(") && p.tok.kw.class != unreserved && !p.isWord("only")
 }
 
 // parenTable reads ( query ) or ( join ) [alias]. Exactly one result is set.

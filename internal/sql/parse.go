@@ -139,6 +139,7 @@ type parser struct {
 	tok       token // the current token
 	ahead     []token
 	comma     token // first comma of the list in parentheses that was read last
+	plurals   bool  // in the durations of window table functions, where INTERVAL '10' MINUTES is read as Flink does
 	inMatch   bool  // inside MEASURES or DEFINE, where FINAL and RUNNING may stand before calls
 	lastEnd   int   // end of the token before the current one
 	depth     int   // nesting of the productions being read

@@ -109,7 +109,7 @@ func (p *parser) extract(at At) Expr {
 	e := &ExtractExpr{At: at}
 	switch t := p.tok; {
 	case t.kind == tokIdent || t.kind == tokString:
-		e.Field = foldIdent(t.text)
+		e.Field = t.text
 	case p.isAny("year", "month", "day", "hour", "minute", "second"):
 		e.Field = t.text
 	default:

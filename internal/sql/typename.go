@@ -198,6 +198,10 @@ func (p *parser) precision() []Expr {
 	return []Expr{n}
 }
 
+// pluralFields are Flink's plural units.
+var pluralFields = map[string]IntervalFields{"years": IntervalYear, "months": IntervalMonth, "days": IntervalDay, "hours": IntervalHour,
+	"minutes": IntervalMinute, "seconds": IntervalSecond}
+
 // intervalFields reads DAY TO SECOND (3) and the like, if they come next.
 func (p *parser) intervalFields(t *TypeName) {
 	to := func(plain IntervalFields, ends map[string]IntervalFields) IntervalFields {
@@ -211,6 +215,13 @@ func (p *parser) intervalFields(t *TypeName) {
 		}
 		p.advance()
 		return f
+	}
+	if p.plurals && p.tok.kind == tokIdent && !p.tok.quoted {
+		if f, ok := pluralFields[p.tok.text]; ok {
+			p.advance()
+			t.Interval = f
+			return
+		}
 	}
 	switch {
 	case p.accept("year"):

