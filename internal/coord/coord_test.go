@@ -1,0 +1,172 @@
+package coord
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+)
+
+// leading returns a coord that has taken over an empty log.
+func leading(t *testing.T, cfg Config) *Coord {
+	t.Helper()
+	c := New(cfg)
+	want(t, c.Step(EndOfLog{}), Claim{1})
+	want(t, c.Step(Staged{Records: 1, Hash: Hash{1}}), Append{0})
+	want(t, c.Step(Appended{Done}), Lead{1})
+	return c
+}
+
+func want(t *testing.T, got []Effect, exp ...Effect) {
+	t.Helper()
+	if len(got) == 0 && len(exp) == 0 {
+		return
+	}
+	if !reflect.DeepEqual(got, exp) {
+		t.Fatalf("got %#v\nwant %#v", got, exp)
+	}
+}
+
+func submit(id uint64, k ItemKind) Submitted { return Submitted{Item{ID: id, Kind: k, Rows: 1}} }
+
+func TestWritersAreAnsweredAfterTheCommit(t *testing.T) {
+	c := leading(t, Config{})
+	want(t, c.Step(submit(1, Tx)), Compute{1, []uint64{1}})
+	want(t, c.Step(submit(2, Tx)))
+	want(t, c.Step(submit(3, Tx)))
+	want(t, c.Step(Staged{Records: 2, Hash: Hash{2}}), Append{1})
+	want(t, c.Step(Appended{Done}), Publish{1}, Answer{[]uint64{1}, Done}, Compute{2, []uint64{2, 3}})
+	want(t, c.Step(Staged{Records: 2, Hash: Hash{3}, Rejected: []uint64{3}}), Append{3})
+	want(t, c.Step(Appended{Done}), Publish{2}, Answer{[]uint64{3}, Rejected}, Answer{[]uint64{2}, Done})
+}
+
+func TestNothingToLogIsNoStep(t *testing.T) {
+	c := leading(t, Config{})
+	want(t, c.Step(submit(1, Tx)), Compute{1, []uint64{1}})
+	want(t, c.Step(Staged{Rejected: []uint64{1}}), Forget{}, Answer{[]uint64{1}, Rejected})
+	want(t, c.Step(submit(2, Tx)), Compute{1, []uint64{2}})
+}
+
+func TestUnknownOutcomes(t *testing.T) {
+	cases := []struct {
+		name string
+		then []Event
+		last []Effect
+	}{
+		{"sent again with the same place", []Event{Clock{20_000}}, []Effect{Append{1}}},
+		{"it was not there", []Event{Clock{20_000}, Appended{Done}}, []Effect{Publish{1}, Answer{[]uint64{1}, Done}}},
+		{"it was there", []Event{Clock{20_000}, Appended{WrongSequence}, Record{Seq: 2, Epoch: 1, Prev: Hash{1}, Hash: Hash{9}},
+			Record{Seq: 3, Kind: RecordStep, Epoch: 1, Prev: Hash{9}, Hash: Hash{2}, Step: 1}}, []Effect{Publish{1}, Answer{[]uint64{1}, Done}}},
+		{"another leader was there", []Event{Clock{20_000}, Appended{WrongSequence}, Record{Seq: 2, Kind: RecordEpoch, Epoch: 2, Prev: Hash{1}, Hash: Hash{9}}},
+			[]Effect{Dropped{true, "epoch 2 has taken over from epoch 1"}, Answer{[]uint64{1}, Refused}}},
+		{"nothing was there yet", []Event{Clock{20_000}, Appended{WrongSequence}, EndOfLog{}}, []Effect{Wake{60_000}}},
+		{"too early", []Event{Clock{19_999}}, []Effect{Wake{20_000}}},
+	}
+	for _, cs := range cases {
+		c := leading(t, Config{})
+		c.Step(submit(1, Tx))
+		want(t, c.Step(Staged{Records: 2, Hash: Hash{2}}), Append{1})
+		want(t, c.Step(Appended{Unknown}), Wake{20_000})
+		var out []Effect
+		for _, ev := range cs.then {
+			out = c.Step(ev)
+		}
+		t.Run(cs.name, func(t *testing.T) { want(t, out, cs.last...) })
+	}
+}
+
+func TestGivesUpAfterManyAttempts(t *testing.T) {
+	c := leading(t, Config{MaxAttempts: 3})
+	c.Step(submit(1, Tx))
+	c.Step(Staged{Records: 1, Hash: Hash{2}})
+	c.Step(submit(2, Tx))
+	now := int64(0)
+	for range 2 {
+		c.Step(Appended{Unknown})
+		now += maxBackoffMicros
+		want(t, c.Step(Clock{now}), Append{1})
+	}
+	want(t, c.Step(Appended{Unknown}), Dropped{false, "the log did not answer after 3 attempts"},
+		Answer{[]uint64{1}, Unknown}, Answer{[]uint64{2}, Refused})
+	want(t, c.Step(submit(3, Tx)), Answer{[]uint64{3}, Refused})
+}
+
+func TestCommandsStandAlone(t *testing.T) {
+	c := leading(t, Config{})
+	want(t, c.Step(submit(1, DDL)), Execute{1})
+	for i, k := range []ItemKind{Tx, DDL, Tx, Tx} {
+		want(t, c.Step(submit(uint64(i+2), k)))
+	}
+	want(t, c.Step(Staged{Records: 1, Hash: Hash{2}}), Append{1})
+	want(t, c.Step(Appended{Done}), Publish{0}, Answer{[]uint64{1}, Done}, Compute{1, []uint64{2}})
+	c.Step(Staged{Records: 2, Hash: Hash{3}})
+	want(t, c.Step(Appended{Done}), Publish{1}, Answer{[]uint64{2}, Done}, Execute{3})
+	want(t, c.Step(Staged{Rejected: []uint64{3}}), Forget{}, Answer{[]uint64{3}, Rejected}, Compute{2, []uint64{4, 5}})
+}
+
+func TestSourceRowsLinger(t *testing.T) {
+	c := leading(t, Config{StepRows: 100, LingerMicros: 1000})
+	c.Step(Clock{50_000})
+	want(t, c.Step(Arrived{1}), Compute{1, nil}) // idle: at once
+	c.Step(Staged{Records: 1, Hash: Hash{2}, Taken: 1})
+	want(t, c.Step(Appended{Done}), Publish{1})
+	want(t, c.Step(Clock{50_100}))
+	want(t, c.Step(Arrived{10}), Wake{51_000})
+	want(t, c.Step(Clock{50_999}), Wake{51_000})
+	want(t, c.Step(Clock{51_000}), Compute{2, nil})
+	c.Step(Staged{Records: 1, Hash: Hash{3}, Taken: 10})
+	c.Step(Appended{Done})
+	want(t, c.Step(Arrived{99}), Wake{52_000})
+	want(t, c.Step(Arrived{1}), Compute{3, nil}) // full
+	c.Step(Staged{Records: 1, Hash: Hash{4}, Taken: 60})
+	want(t, c.Step(Appended{Done}), Publish{3}, Wake{52_000})
+	want(t, c.Step(submit(1, Tx)), Compute{4, []uint64{1}}) // a writer does not wait
+}
+
+func TestFlushWaitsForAllThatWasAccepted(t *testing.T) {
+	c := leading(t, Config{LingerMicros: 1000})
+	want(t, c.Step(submit(1, Flush)), Answer{[]uint64{1}, Done})
+	want(t, c.Step(submit(2, Tx)), Compute{1, []uint64{2}})
+	c.Step(Arrived{5})
+	want(t, c.Step(submit(3, Flush)))
+	c.Step(Staged{Records: 2, Hash: Hash{2}, Taken: 3})
+	want(t, c.Step(Appended{Done}), Publish{1}, Answer{[]uint64{2}, Done}, Compute{2, nil})
+	c.Step(Staged{Records: 1, Hash: Hash{3}, Taken: 2})
+	want(t, c.Step(Appended{Done}), Publish{2}, Answer{[]uint64{3}, Done})
+}
+
+func TestReplayRefusesWhatCannotBe(t *testing.T) {
+	good := []Record{
+		{Seq: 1, Kind: RecordEpoch, Epoch: 1, Hash: Hash{1}},
+		{Seq: 2, Kind: RecordStep, Epoch: 1, Prev: Hash{1}, Hash: Hash{2}, Step: 1},
+		{Seq: 3, Kind: RecordEpoch, Epoch: 5, Prev: Hash{2}, Hash: Hash{3}},
+	}
+	bad := map[string]Record{
+		"a hole":           {Seq: 5, Epoch: 5, Prev: Hash{3}, Hash: Hash{4}},
+		"a broken chain":   {Seq: 4, Epoch: 5, Prev: Hash{2}, Hash: Hash{4}},
+		"an old leader":    {Seq: 4, Epoch: 1, Prev: Hash{3}, Hash: Hash{4}},
+		"an old epoch":     {Seq: 4, Kind: RecordEpoch, Epoch: 5, Prev: Hash{3}, Hash: Hash{4}},
+		"a step left out":  {Seq: 4, Kind: RecordStep, Epoch: 5, Prev: Hash{3}, Hash: Hash{4}, Step: 3},
+		"a step repeated":  {Seq: 4, Kind: RecordStep, Epoch: 5, Prev: Hash{3}, Hash: Hash{4}, Step: 1},
+		"an unknown epoch": {Seq: 4, Epoch: 6, Prev: Hash{3}, Hash: Hash{4}},
+	}
+	for name, r := range bad {
+		c := New(Config{})
+		for _, g := range good {
+			want(t, c.Step(g))
+		}
+		if c.Step(r); c.Role() != Failed {
+			t.Errorf("%s: role is %v", name, c.Role())
+		}
+	}
+	c := New(Config{})
+	for _, g := range good {
+		c.Step(g)
+	}
+	want(t, c.Step(EndOfLog{}), Claim{6})
+}
+
+func ExampleCoord() {
+	c := New(Config{})
+	fmt.Printf("%#v\n", c.Step(EndOfLog{}))
+	// Output: []coord.Effect{coord.Claim{Epoch:0x1}}
+}

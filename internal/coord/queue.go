@@ -1,0 +1,83 @@
+package coord
+
+// submitted takes an item into the queue.
+func (c *Coord) submitted(ev Submitted) []Effect {
+	c.items = append(c.items, ev.Item)
+	return nil
+}
+
+// clock looks whether it is time to send again.
+func (c *Coord) clock() []Effect {
+	if c.retryAt == 0 || c.now < c.retryAt || c.work == nil {
+		if c.retryAt != 0 {
+			return []Effect{Wake{At: c.retryAt}}
+		}
+		return nil
+	}
+	c.retryAt = 0
+	c.work.attempts++
+	return []Effect{Append{Expect: c.last}}
+}
+
+// next begins the next piece of work if nothing is under way.
+func (c *Coord) next() []Effect {
+	if c.role != Leading || c.work != nil {
+		return nil
+	}
+	out := c.flushed()
+	if len(c.items) > 0 {
+		switch c.items[0].Kind {
+		case DDL:
+			id := c.items[0].ID
+			c.items = c.items[1:]
+			c.work = &work{kind: RecordDDL, ids: []uint64{id}}
+			return append(out, Execute{ID: id})
+		case Tx:
+			return append(out, c.compute())
+		}
+	}
+	waiting := c.arrived - c.taken
+	if waiting == 0 {
+		return out
+	}
+	due := c.lastStep + c.cfg.LingerMicros
+	if len(c.flushes) > 0 || waiting >= uint64(c.cfg.StepRows) || c.now >= due {
+		return append(out, c.compute())
+	}
+	return append(out, Wake{At: due})
+}
+
+// flushed moves flushes whose turn has come out of the queue and answers those
+// that wait for nothing any more.
+func (c *Coord) flushed() []Effect {
+	for len(c.items) > 0 && c.items[0].Kind == Flush {
+		c.flushes = append(c.flushes, flush{id: c.items[0].ID, target: c.arrived})
+		c.items = c.items[1:]
+	}
+	var done []uint64
+	for len(c.flushes) > 0 && c.flushes[0].target <= c.taken {
+		done = append(done, c.flushes[0].id)
+		c.flushes = c.flushes[1:]
+	}
+	if done == nil {
+		return nil
+	}
+	return []Effect{Answer{IDs: done, Outcome: Done}}
+}
+
+// compute closes a step over the transactions at the front of the queue.
+func (c *Coord) compute() Effect {
+	w := &work{kind: RecordStep}
+	rows := 0
+	for len(c.items) > 0 && c.items[0].Kind == Tx {
+		it := c.items[0]
+		if len(w.ids) > 0 && rows+it.Rows > c.cfg.StepRows {
+			break
+		}
+		rows += it.Rows
+		w.ids = append(w.ids, it.ID)
+		c.items = c.items[1:]
+	}
+	c.work = w
+	return Compute{Step: c.step + 1, IDs: w.ids}
+}
