@@ -40,8 +40,12 @@ func (p *parser) alter() Stmt {
 		}
 	default:
 		a.IfExists = p.ifExists()
-		t := p.relation()
-		a.Only, a.Name = t.Only, t.Name
+		if a.Kind == "table" {
+			t := p.relation()
+			a.Only, a.Name = t.Only, t.Name
+		} else {
+			a.Name = p.relName()
+		}
 		a.Actions = p.alterRelation(a.Kind)
 	}
 	a.Span = p.span(start)
@@ -144,6 +148,8 @@ func (p *parser) alterRelation(kind string) []AlterAction {
 		switch {
 		case p.accept("to"):
 			x.Kind, x.Ident = AlterRenameTo, p.colID()
+		case kind == "index":
+			p.unexpected()
 		case p.accept("constraint"):
 			x.Kind, x.Ident = AlterRenameConstraint, p.colID()
 			p.expect("to")
@@ -257,7 +263,7 @@ func (p *parser) alterColumn(x *AlterAction) {
 
 // dropKinds are the objects of DROP with a list of qualified names.
 var dropKinds = []string{"table", "source", "sink", "view", "materialized view", "sequence", "assertion", "type", "domain", "secret",
-	"connection", "schema"}
+	"connection"}
 
 // drop reads DROP.
 func (p *parser) drop() Stmt {
@@ -290,6 +296,12 @@ func (p *parser) drop() Stmt {
 		p.advance()
 		d.IfExists = p.ifExists()
 		d.Objects = list(p, p.functionName)
+	case p.accept("schema"):
+		d.Kind, d.IfExists = "schema", p.ifExists()
+		d.Objects = list(p, func() ObjectName {
+			id := p.colID()
+			return ObjectName{At: id.At, Name: Name{At: id.At, Parts: []Ident{id}}}
+		})
 	default:
 		d.Kind = p.objectKind(dropKinds...)
 		d.IfExists = p.ifExists()
@@ -315,6 +327,9 @@ func (p *parser) functionName() ObjectName {
 		o.Name = Name{At: id.At, Parts: []Ident{id}}
 	} else {
 		o.Name = p.name()
+		if len(o.Name.Parts) == 1 && p.isOp("(") {
+			p.unexpected()
+		}
 	}
 	if p.acceptOp("(") {
 		o.HasArgs = true

@@ -511,7 +511,9 @@ func (p *parser) createSchema(start int) Stmt {
 			continue
 		}
 		t := p.tok
+		outer := p.enter()
 		e := p.create()
+		p.leave(outer)
 		switch e.(type) {
 		case *CreateTable, *CreateView, *CreateIndex, *CreateSequence:
 			s.Elems = append(s.Elems, e)

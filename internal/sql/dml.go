@@ -329,12 +329,12 @@ func (p *parser) option(form optionForm) Option {
 	} else if form == optionEquals {
 		p.unexpected()
 	}
-	o.Value = p.optionValue()
+	o.Value = p.optionValue(form)
 	return o
 }
 
 // optionValue reads a word, a constant, * or a list of words and constants.
-func (p *parser) optionValue() Expr {
+func (p *parser) optionValue(form optionForm) Expr {
 	at := p.here()
 	switch {
 	case p.acceptOp("*"):
@@ -342,10 +342,12 @@ func (p *parser) optionValue() Expr {
 	case p.isOp("("):
 		outer := p.enter()
 		defer p.leave(outer)
-		return &RowExpr{At: at, Explicit: true, Elems: parenList(p, p.optionValue)}
+		return &RowExpr{At: at, Explicit: true, Elems: parenList(p, func() Expr { return p.optionValue(form) })}
+	case form == optionWord:
+		return p.setValue()
 	case p.accept("null"):
 		return &NullLit{At: at}
-	case p.isAny("interval"):
+	case p.isWord("interval"):
 		if x := p.typedConst(); x != nil {
 			return x
 		}

@@ -29,8 +29,10 @@ func (p *parser) bExpr() Expr { return p.exprPrec(precLowest, true) }
 
 // exprPrec reads an expression of operators that bind at least as tightly as min.
 func (p *parser) exprPrec(min int, basic bool) Expr {
-	outer := p.enter()
+	outer, wasBasic := p.enter(), p.basic
+	p.basic = basic
 	x := p.climb(p.prefix(basic), min, basic)
+	p.basic = wasBasic
 	p.leave(outer)
 	return x
 }
@@ -101,17 +103,33 @@ func (p *parser) infixPrec(basic bool) int {
 		if t.text == "operator" && p.peek(1).isOp("(") {
 			return precOp
 		}
+		if p.depth == p.itemDepth && t.kw.label && p.endsItem(p.peek(1)) {
+			return -1 // SELECT a IN, b AND FROM t: a label
+		}
 		if t.text == "is" {
-			if p.isTest(basic) {
-				return precIs
-			}
-			return -1
+			return precIs
 		}
 		if !basic {
 			return p.wordPrec(t.text)
 		}
 	}
 	return -1
+}
+
+// endsItem reports whether t can only stand behind an item of a select list.
+func (p *parser) endsItem(t token) bool {
+	if t.kind == tokEOF || t.isOp(",") || t.isOp(")") || t.isOp(";") {
+		return true
+	}
+	if t.kind != tokKeyword || t.kw.class != reserved {
+		return false
+	}
+	switch t.text {
+	case "from", "into", "where", "group", "having", "window", "union", "except", "intersect", "order", "limit", "offset", "fetch", "for",
+		"returning", "on", "with":
+		return true
+	}
+	return false
 }
 
 // wordPrec is infixPrec for the operators that are words.
@@ -123,12 +141,8 @@ func (p *parser) wordPrec(word string) int {
 		return precAnd
 	case "isnull", "notnull":
 		return precIs
-	case "between", "like", "ilike":
+	case "between", "like", "ilike", "in":
 		return precLike
-	case "in":
-		if p.peek(1).isOp("(") {
-			return precLike
-		}
 	case "similar":
 		if p.peek(1).isWord("to") {
 			return precLike
@@ -141,32 +155,11 @@ func (p *parser) wordPrec(word string) int {
 			}
 		}
 	case "at":
-		if p.peek(1).isWord("time") {
-			return precAt
-		}
+		return precAt
 	case "collate":
 		return precCollate
 	}
 	return -1
-}
-
-// isTest reports whether the current IS begins a test and is not a label.
-func (p *parser) isTest(basic bool) bool {
-	n := p.peek(1)
-	if n.isWord("not") {
-		n = p.peek(2)
-	}
-	if n.isWord("distinct") {
-		return true
-	}
-	if basic {
-		return true // then an error follows, as in PostgreSQL
-	}
-	switch n.text {
-	case "null", "true", "false", "unknown", "normalized", "nfc", "nfd", "nfkc", "nfkd", "document":
-		return n.kind == tokKeyword
-	}
-	return p.peek(1).isWord("not")
 }
 
 // infix reads the operator at the current token and what follows it. Open says that the result ends in an operand.
@@ -375,11 +368,9 @@ func (p *parser) quantified(x Expr, op Operator) Expr {
 	if !p.isOp("(") {
 		p.unexpected()
 	}
+	p.single = true
 	q, l := p.parenthesised()
 	if a.Query = q; q == nil {
-		if len(l) != 1 {
-			p.unexpectedAt(p.comma)
-		}
 		a.Array = l[0]
 	}
 	return a
@@ -388,8 +379,9 @@ func (p *parser) quantified(x Expr, op Operator) Expr {
 // parenthesised reads ( query ) or ( expression, ... ) from the opening parenthesis on. Exactly one result is set. Queries may stand in
 // any number of parentheses; what they are is known only after the innermost has been read, so no text is read twice.
 func (p *parser) parenthesised() (*Query, []Expr) {
-	outer := p.enter()
+	outer, single := p.enter(), p.single
 	defer p.leave(outer)
+	p.single = false
 	p.expectOp("(")
 	var x Expr
 	switch {
@@ -412,12 +404,11 @@ func (p *parser) parenthesised() (*Query, []Expr) {
 	default:
 		x = p.expr()
 	}
-	l, comma := []Expr{x}, p.tok
-	for p.acceptOp(",") {
+	l := []Expr{x}
+	for !single && p.acceptOp(",") {
 		l = append(l, p.expr())
 	}
 	p.expectOp(")")
-	p.comma = comma
 	return nil, l
 }
 
@@ -431,23 +422,31 @@ func (p *parser) parenExpr(at At, l []Expr) Expr {
 
 // overlaps reads OVERLAPS behind a row.
 func (p *parser) overlaps(l *RowExpr) Expr {
-	if !p.isWord("overlaps") {
+	if !p.isWord("overlaps") || p.basic {
 		return l
 	}
 	p.advance()
+	o := &OverlapsExpr{At: l.At, L: l}
 	if p.isWord("row") {
-		r := p.rowExpr()
-		return &OverlapsExpr{At: l.At, L: l, R: r}
+		o.R = p.rowExpr()
+	} else {
+		at := p.here()
+		if !p.isOp("(") {
+			p.unexpected()
+		}
+		_, r := p.parenthesised()
+		if len(r) < 2 {
+			p.unexpected()
+		}
+		o.R = &RowExpr{At: at, Elems: r}
 	}
-	at := p.here()
-	if !p.isOp("(") {
-		p.unexpected()
+	if len(l.Elems) != 2 {
+		p.fail(l.Pos(), "42601", "wrong number of parameters on left side of OVERLAPS expression", "")
 	}
-	_, r := p.parenthesised()
-	if len(r) < 2 {
-		p.unexpected()
+	if len(o.R.Elems) != 2 {
+		p.fail(o.R.Pos(), "42601", "wrong number of parameters on right side of OVERLAPS expression", "")
 	}
-	return &OverlapsExpr{At: l.At, L: l, R: &RowExpr{At: at, Elems: r}}
+	return o
 }
 
 // rowExpr reads ROW(...).
@@ -467,16 +466,21 @@ func (p *parser) startsQuery() bool {
 	return p.isAny("select", "with", "table") || p.isWord("values") && p.peek(1).isOp("(")
 }
 
-// subquery reads ( query ).
+// subquery reads ( query ), the query in any number of parentheses.
 func (p *parser) subquery() *Query {
-	if !p.isOp("(") {
+	outer := p.enter()
+	defer p.leave(outer)
+	p.expectOp("(")
+	var q *Query
+	switch start := p.tok.pos; {
+	case p.startsQuery():
+		q = p.query()
+	case p.isOp("("):
+		q = p.queryRest(p.subquery(), start)
+	default:
 		p.unexpected()
 	}
-	t := p.peek(1)
-	q, _ := p.parenthesised()
-	if q == nil {
-		p.unexpectedAt(t)
-	}
+	p.expectOp(")")
 	return q
 }
 

@@ -138,12 +138,14 @@ type parser struct {
 	lex       lexer
 	tok       token // the current token
 	ahead     []token
-	comma     token // first comma of the list in parentheses that was read last
-	plurals   bool  // in the durations of window table functions, where INTERVAL '10' MINUTES is read as Flink does
-	inMatch   bool  // inside MEASURES or DEFINE, where FINAL and RUNNING may stand before calls
-	lastEnd   int   // end of the token before the current one
-	depth     int   // nesting of the productions being read
-	height    int   // upper bound of the height of the trees read so far in the current production
+	single    bool // the parentheses that come next may hold one expression only
+	plurals   bool // in the durations of window table functions, where INTERVAL '10' MINUTES is read as Flink does
+	itemDepth int  // depth at which the operators of a select item's outermost expression are read
+	basic     bool // the expression being read is a b_expr
+	inMatch   bool // inside MEASURES or DEFINE, where FINAL and RUNNING may stand before calls
+	lastEnd   int  // end of the token before the current one
+	depth     int  // nesting of the productions being read
+	height    int  // upper bound of the height of the trees read so far in the current production
 	tokens    int
 	maxDepth  int
 	maxTokens int

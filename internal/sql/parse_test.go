@@ -30,7 +30,9 @@ func corpus(t testing.TB, name string) []string {
 	return l
 }
 
-func all(t testing.TB) []string { return append(corpus(t, "postgres.sql"), corpus(t, "streaming.sql")...) }
+func all(t testing.TB) []string {
+	return append(corpus(t, "postgres.sql"), corpus(t, "streaming.sql")...)
+}
 
 // parseOne reads exactly one statement.
 func parseOne(t testing.TB, text string) Stmt {

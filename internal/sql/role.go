@@ -137,7 +137,7 @@ func (p *parser) grant() Stmt {
 	} else {
 		g.Privileges = list(p, p.privilege)
 	}
-	if role || !p.isWord("on") {
+	if role || !p.isWord("on") && !g.OptionFor {
 		p.grantRoles(g)
 	} else {
 		p.grantObjects(g)
@@ -147,7 +147,12 @@ func (p *parser) grant() Stmt {
 	} else {
 		p.expect("from")
 	}
-	g.To = list(p, func() Role { p.accept("group"); return p.role() })
+	g.To = list(p, func() Role {
+		if g.Roles == nil {
+			p.accept("group")
+		}
+		return p.role()
+	})
 	if !g.Revoke && p.accept("with") {
 		word := "grant"
 		if g.Roles != nil {

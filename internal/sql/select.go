@@ -114,7 +114,7 @@ func (p *parser) limit(q *Query) {
 		p.unexpected()
 	}
 	p.advance()
-	if p.isAny("row", "rows") && !p.peek(1).isOp("(") {
+	if n := p.peek(1); p.isAny("row", "rows") && (n.isWord("only") || n.isWord("with")) {
 		q.Limit = &NumberLit{At: at, Text: "1", IsInt: true}
 	} else {
 		q.Limit = p.rowCount()
@@ -347,11 +347,15 @@ func (p *parser) startsItem() bool {
 	case tokOp:
 		return !t.isOp(";") && !t.isOp(")")
 	case tokKeyword:
-		return !p.isAny("into", "from", "where", "group", "having", "window", "union", "except", "intersect", "order", "limit", "offset",
-			"fetch", "for", "returning", "on", "with")
+		return t.kw.class != reserved || startsExpr[t.text]
 	}
 	return !p.startsEmit()
 }
+
+// startsExpr are the reserved words that begin an expression.
+var startsExpr = map[string]bool{"not": true, "null": true, "true": true, "false": true, "case": true, "cast": true, "array": true,
+	"default": true, "current_catalog": true, "current_date": true, "current_role": true, "current_time": true,
+	"current_timestamp": true, "current_user": true, "localtime": true, "localtimestamp": true, "session_user": true, "user": true}
 
 func (p *parser) selectItem() SelectItem {
 	it := SelectItem{At: p.here()}
@@ -360,7 +364,10 @@ func (p *parser) selectItem() SelectItem {
 		it.X = &StarExpr{At: it.At}
 		return it
 	}
+	outer := p.itemDepth
+	p.itemDepth = p.depth + 1
 	it.X = p.expr()
+	p.itemDepth = outer
 	if p.accept("as") {
 		it.Alias = p.label()
 	} else if p.tok.isBareLabel() && !p.startsEmit() {
@@ -434,7 +441,9 @@ func (p *parser) groupItem() GroupItem {
 func (p *parser) with() *With {
 	w := &With{At: p.here()}
 	p.expect("with")
-	w.Recursive = p.accept("recursive")
+	if n := p.peek(1); !n.isOp("(") && !n.isWord("as") { // else it is the name of a query
+		w.Recursive = p.accept("recursive")
+	}
 	w.CTEs = list(p, p.cte)
 	return w
 }

@@ -18,15 +18,14 @@ func (p *parser) set() Stmt {
 		p.advance()
 		scope = ScopeLocal
 	case p.isWords("session", "characteristics"):
-		p.accept("session", "characteristics")
-		p.expect("as", "transaction")
-		s := &SetTransaction{Session: true, Modes: p.txModes(true)}
-		s.Span = p.span(start)
-		return s
+		return p.characteristics(start)
 	case p.isWord("session") && !p.peek(1).isOp("=") && !p.peek(1).isWord("to") && !p.peek(1).isOp(".") &&
 		!p.peek(1).isWord("authorization"):
 		p.advance()
 		scope = ScopeSession
+	}
+	if scope != ScopeDefault && p.isWords("session", "characteristics") {
+		return p.characteristics(start)
 	}
 	if p.isWord("transaction") && !p.peek(1).isOp("=") && !p.peek(1).isWord("to") && !p.peek(1).isOp(".") {
 		p.advance()
@@ -41,6 +40,15 @@ func (p *parser) set() Stmt {
 	}
 	s := p.setRest()
 	s.Scope, s.Span = scope, p.span(start)
+	return s
+}
+
+// characteristics reads SESSION CHARACTERISTICS AS TRANSACTION modes.
+func (p *parser) characteristics(start int) Stmt {
+	p.accept("session", "characteristics")
+	p.expect("as", "transaction")
+	s := &SetTransaction{Session: true, Modes: p.txModes(true)}
+	s.Span = p.span(start)
 	return s
 }
 
@@ -336,24 +344,34 @@ func (p *parser) savepoint() Stmt {
 
 func (p *parser) declare() Stmt {
 	d, start := &DeclareCursor{}, p.tok.pos
+	var scroll, noScroll bool
 	p.expect("declare")
 	d.Name = p.colID()
 	for done := false; !done; {
 		switch {
 		case p.accept("no"):
 			p.expect("scroll")
-			d.Scroll = No
+			d.Scroll, noScroll = No, true
 		case p.accept("scroll"):
-			d.Scroll = Yes
+			d.Scroll, scroll = Yes, true
 		case p.accept("binary"):
 			d.Binary = true
 		case p.accept("asensitive"):
+			if d.Sensitive == "insensitive" {
+				p.fail(start, "42P11", "cannot specify both INSENSITIVE and ASENSITIVE", "")
+			}
 			d.Sensitive = "asensitive"
 		case p.accept("insensitive"):
+			if d.Sensitive == "asensitive" {
+				p.fail(start, "42P11", "cannot specify both INSENSITIVE and ASENSITIVE", "")
+			}
 			d.Sensitive = "insensitive"
 		default:
 			done = true
 		}
+	}
+	if scroll && noScroll {
+		p.fail(start, "42P11", "cannot specify both SCROLL and NO SCROLL", "")
 	}
 	p.expect("cursor")
 	switch {

@@ -126,7 +126,7 @@ func (p *parser) explain() Stmt {
 	e, start := &Explain{}, p.tok.pos
 	p.expect("explain")
 	if p.isOp("(") && !p.explainsQuery() {
-		e.Options = parenList(p, func() Option { return p.option(optionWord) })
+		e.Options = parenList(p, p.utilityOption)
 	} else {
 		if p.isAny("analyze", "analyse") {
 			p.advance()
@@ -156,6 +156,14 @@ func (p *parser) explain() Stmt {
 	return e
 }
 
+// utilityOption reads an option of EXPLAIN, VACUUM and ANALYZE, whose names are no reserved words but for ANALYZE.
+func (p *parser) utilityOption() Option {
+	if !p.tok.isNonReserved() && !p.isAny("analyze", "analyse") {
+		p.unexpected()
+	}
+	return p.option(optionWord)
+}
+
 // explainsQuery tells EXPLAIN (SELECT ..) from EXPLAIN (options).
 func (p *parser) explainsQuery() bool {
 	n := p.peek(1)
@@ -168,7 +176,7 @@ func (p *parser) explainable() Stmt {
 		start := p.tok
 		s := p.create()
 		switch s.(type) {
-		case *CreateTableAs, *CreateMatView, *CreateView, *CreateSink, *CreateIndex:
+		case *CreateTableAs, *CreateMatView, *CreateSink, *CreateIndex:
 			return s
 		}
 		p.unexpectedAt(start)
@@ -362,7 +370,7 @@ func (p *parser) maintenance() Stmt {
 	m, start := &Maintenance{Vacuum: p.isWord("vacuum")}, p.tok.pos
 	p.advance()
 	if p.isOp("(") {
-		m.Options = parenList(p, func() Option { return p.option(optionWord) })
+		m.Options = parenList(p, p.utilityOption)
 	} else {
 		words := []string{"verbose"}
 		if m.Vacuum {
