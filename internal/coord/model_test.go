@@ -176,7 +176,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{acked: map[uint64]bool{}, txs: map[uint64]bool{}}
 		w.start()
-		for range rapid.IntRange(1, 200).Draw(t, "length") {
+		for range 10 * rapid.IntRange(1, 100).Draw(t, "length") {
 			w.move(t)
 		}
 		w.check(t)
@@ -188,9 +188,9 @@ func TestModel(t *testing.T) {
 func (w *world) move(t *rapid.T) {
 	n := w.nodes[rapid.IntRange(0, len(w.nodes)-1).Draw(t, "node")]
 	switch k := rapid.IntRange(0, 19).Draw(t, "move"); {
-	case k == 0 && len(w.nodes) < 4:
+	case k == 0 && len(w.nodes) < 3 && rapid.IntRange(0, 9).Draw(t, "start") == 9:
 		w.start()
-	case k == 1: // crash and come back with nothing
+	case k == 1 && rapid.IntRange(0, 9).Draw(t, "crash") == 9: // crash and come back with nothing
 		*n = node{c: New(Config{MaxAttempts: 6, StepRows: 4}), reading: 1}
 	case k == 2 && len(w.late) > 0:
 		l := w.late[0]
