@@ -74,6 +74,9 @@ func Compare(a, b Value) int {
 		if a.T.Kind == Array && b.T.Kind == Array {
 			return CompareArray([]byte(a.S), []byte(b.S))
 		}
+		if a.T.Kind == Record && b.T.Kind == Record {
+			return CompareRecord([]byte(a.S), []byte(b.S))
+		}
 		return strings.Compare(a.S, b.S)
 	}
 	return 0
