@@ -352,7 +352,8 @@ func (p *parser) comment() Stmt {
 		c.Object = p.functionName()
 	case p.accept("constraint"):
 		c.Kind = "constraint"
-		c.Object = p.objectName()
+		id := p.colID()
+		c.Object = ObjectName{At: id.At, Name: Name{At: id.At, Parts: []Ident{id}}}
 		p.expect("on")
 		if p.accept("domain") {
 			c.Kind = "domain constraint"

@@ -161,12 +161,19 @@ func (p *parser) indexTail() []Option {
 // deferral reads [NOT] DEFERRABLE and INITIALLY DEFERRED | IMMEDIATE.
 func (p *parser) deferral(deferrable, deferred *Tristate) {
 	for {
-		switch {
-		case p.accept("deferrable"):
-			*deferrable = Yes
-		case p.accept("not", "deferrable"):
-			*deferrable = No
+		switch at := p.tok.pos; {
+		case p.isWord("deferrable") || p.isWords("not", "deferrable"):
+			if *deferrable != Unset {
+				p.fail(at, "42601", "multiple DEFERRABLE/NOT DEFERRABLE clauses not allowed", "")
+			}
+			if *deferrable = Yes; p.accept("not") {
+				*deferrable = No
+			}
+			p.advance()
 		case p.accept("initially"):
+			if *deferred != Unset {
+				p.fail(at, "42601", "multiple INITIALLY IMMEDIATE/DEFERRED clauses not allowed", "")
+			}
 			if *deferred = No; p.accept("deferred") {
 				*deferred = Yes
 			} else {

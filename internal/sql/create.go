@@ -439,6 +439,9 @@ func (p *parser) createDomain(start int) Stmt {
 	d.Type = p.typeName()
 	for {
 		if p.accept("collate") {
+			if !d.Collation.IsZero() {
+				p.fail(p.lastEnd, "42601", "multiple COLLATE clauses not allowed", "")
+			}
 			d.Collation = p.name()
 			continue
 		}

@@ -306,12 +306,13 @@ type optionForm uint8
 const (
 	optionWord   optionForm = iota // name value: COPY, EXPLAIN; an = between them is taken too
 	optionEquals                   // name = value, or name alone
+	optionScalar                   // as optionWord, but neither a list nor *
 )
 
 // option reads one option.
 func (p *parser) option(form optionForm) Option {
 	o := Option{At: p.here()}
-	if p.tok.kind == tokString && form == optionEquals { // Flink writes 'connector' = 'nats'
+	if p.tok.kind == tokString && p.tok.text != "" && form == optionEquals { // Flink writes 'connector' = 'nats'
 		o.Name, o.Quoted = p.stringConst(), true
 	} else {
 		id := p.label()
@@ -324,7 +325,7 @@ func (p *parser) option(form optionForm) Option {
 	if p.isOp(",") || p.isOp(")") {
 		return o
 	}
-	if p.isOp("=") {
+	if form != optionScalar && p.isOp("=") {
 		p.advance()
 	} else if form == optionEquals {
 		p.unexpected()
@@ -333,16 +334,26 @@ func (p *parser) option(form optionForm) Option {
 	return o
 }
 
+// optionItem reads an element of a list.
+func (p *parser) optionItem(form optionForm) Expr {
+	if form == optionWord {
+		form = optionScalar
+	}
+	return p.optionValue(form)
+}
+
 // optionValue reads a word, a constant, * or a list of words and constants.
 func (p *parser) optionValue(form optionForm) Expr {
 	at := p.here()
 	switch {
+	case form == optionScalar:
+		return p.setValue()
 	case p.acceptOp("*"):
 		return &StarExpr{At: at}
 	case p.isOp("("):
 		outer := p.enter()
 		defer p.leave(outer)
-		return &RowExpr{At: at, Explicit: true, Elems: parenList(p, func() Expr { return p.optionValue(form) })}
+		return &RowExpr{At: at, Explicit: true, Elems: parenList(p, func() Expr { return p.optionItem(form) })}
 	case form == optionWord:
 		return p.setValue()
 	case p.accept("null"):

@@ -63,6 +63,9 @@ func (p *parser) climb(x Expr, min int, basic bool) Expr {
 	nonassoc := -1 // level whose operator may not follow: a < b < c is an error
 	for {
 		prec := p.infixPrec(basic)
+		if prec < 0 && nonassoc >= 0 && p.isItemLabel() && p.wordPrec(p.tok.text) == nonassoc {
+			p.unexpected() // PostgreSQL decides for the operator before it looks whether a label fits
+		}
 		if prec < 0 || prec < min {
 			return x
 		}
@@ -103,8 +106,8 @@ func (p *parser) infixPrec(basic bool) int {
 		if t.text == "operator" && p.peek(1).isOp("(") {
 			return precOp
 		}
-		if p.depth == p.itemDepth && t.kw.label && p.endsItem(p.peek(1)) {
-			return -1 // SELECT a IN, b AND FROM t: a label
+		if p.isItemLabel() {
+			return -1
 		}
 		if t.text == "is" {
 			return precIs
@@ -114,6 +117,11 @@ func (p *parser) infixPrec(basic bool) int {
 		}
 	}
 	return -1
+}
+
+// isItemLabel reports whether the current word is the label of a select item and no operator, as in SELECT a IN, b AND FROM t.
+func (p *parser) isItemLabel() bool {
+	return p.depth == p.itemDepth && p.tok.kw.label && p.endsItem(p.peek(1))
 }
 
 // endsItem reports whether t can only stand behind an item of a select list.
@@ -139,7 +147,7 @@ func (p *parser) wordPrec(word string) int {
 		return precOr
 	case "and":
 		return precAnd
-	case "isnull", "notnull":
+	case "is", "isnull", "notnull":
 		return precIs
 	case "between", "like", "ilike", "in":
 		return precLike
@@ -171,7 +179,8 @@ func (p *parser) infix(x Expr, prec int, basic bool) (_ Expr, open bool) {
 		if !ok {
 			l = &OrExpr{At: at, Args: []Expr{x}}
 		}
-		for p.accept("or") {
+		for p.isWord("or") && !p.isItemLabel() {
+			p.advance()
 			l.Args = append(l.Args, p.exprPrec(precOr+1, basic))
 		}
 		return l, true
@@ -180,7 +189,8 @@ func (p *parser) infix(x Expr, prec int, basic bool) (_ Expr, open bool) {
 		if !ok {
 			l = &AndExpr{At: at, Args: []Expr{x}}
 		}
-		for p.accept("and") {
+		for p.isWord("and") && !p.isItemLabel() {
+			p.advance()
 			l.Args = append(l.Args, p.exprPrec(precAnd+1, basic))
 		}
 		return l, true

@@ -138,14 +138,16 @@ type parser struct {
 	lex       lexer
 	tok       token // the current token
 	ahead     []token
-	single    bool // the parentheses that come next may hold one expression only
-	plurals   bool // in the durations of window table functions, where INTERVAL '10' MINUTES is read as Flink does
-	itemDepth int  // depth at which the operators of a select item's outermost expression are read
-	basic     bool // the expression being read is a b_expr
-	inMatch   bool // inside MEASURES or DEFINE, where FINAL and RUNNING may stand before calls
-	lastEnd   int  // end of the token before the current one
-	depth     int  // nesting of the productions being read
-	height    int  // upper bound of the height of the trees read so far in the current production
+	single    bool  // the parentheses that come next may hold one expression only
+	plurals   bool  // in the durations of window table functions, where INTERVAL '10' MINUTES is read as Flink does
+	itemDepth int   // depth at which the operators of a select item's outermost expression are read
+	basic     bool  // the expression being read is a b_expr
+	inMatch   bool  // inside MEASURES or DEFINE, where FINAL and RUNNING may stand before calls
+	lastEnd   int   // end of the token before the current one
+	far       token // where the phrase that began at farFrom and went furthest broke off; for messages
+	farFrom   int
+	depth     int // nesting of the productions being read
+	height    int // upper bound of the height of the trees read so far in the current production
 	tokens    int
 	maxDepth  int
 	maxTokens int
@@ -210,8 +212,13 @@ func (p *parser) tooDeep() {
 		Hint:   "Write the statement with fewer nested or chained expressions."})
 }
 
-// unexpected reports the current token as a syntax error.
-func (p *parser) unexpected() { p.unexpectedAt(p.tok) }
+// unexpected reports a syntax error at the current token, or where a phrase of words that began with it broke off.
+func (p *parser) unexpected() {
+	if p.far.pos > p.tok.pos && p.farFrom == p.tok.pos {
+		p.unexpectedAt(p.far)
+	}
+	p.unexpectedAt(p.tok)
+}
 
 func (p *parser) unexpectedAt(t token) {
 	if t.kind == tokEOF {
@@ -247,7 +254,10 @@ func (p *parser) isWords(words ...string) bool {
 		return false
 	}
 	for i, w := range words[1:] {
-		if !p.peek(i + 1).isWord(w) {
+		if t := p.peek(i + 1); !t.isWord(w) {
+			if p.tok.kind == tokKeyword && t.pos > p.far.pos {
+				p.far, p.farFrom = t, p.tok.pos
+			}
 			return false
 		}
 	}
@@ -336,10 +346,22 @@ func (p *parser) colID() Ident {
 
 // label reads any word or identifier.
 func (p *parser) label() Ident {
-	if !p.tok.isLabel() {
+	if !p.tok.isLabel() || p.startsPhrase() {
 		p.unexpected()
 	}
 	return p.take()
+}
+
+// startsPhrase reports whether the word and the next are one sign to PostgreSQL's parser, so that the word is no name.
+func (p *parser) startsPhrase() bool {
+	if p.tok.kind != tokKeyword || p.tok.text != "not" {
+		return false
+	}
+	switch n := p.peek(1); n.text {
+	case "between", "in", "like", "ilike", "similar":
+		return n.kind == tokKeyword
+	}
+	return false
 }
 
 // nonReserved reads a word that is not reserved, or an identifier.

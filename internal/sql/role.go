@@ -198,7 +198,7 @@ func (p *parser) grantRoles(g *Grant) {
 	}
 	for _, pr := range g.Privileges {
 		if pr.Columns != nil {
-			p.unexpected()
+			p.fail(pr.Pos(), "0LP01", "column names cannot be included in GRANT/REVOKE ROLE", "")
 		}
 		g.Roles = append(g.Roles, Ident{At: pr.At, Text: pr.Name})
 	}

@@ -149,10 +149,11 @@ func (p *parser) rowOrRows() {
 
 func (p *parser) offset(q *Query) {
 	p.expect("offset")
+	paren := p.isOp("(")
 	q.Offset = p.expr()
 	if p.isAny("row", "rows") {
-		switch q.Offset.(type) {
-		case *BinaryExpr, *AndExpr, *OrExpr, *NotExpr, *IsExpr, *InListExpr, *BetweenExpr, *LikeExpr:
+		u, _ := q.Offset.(*UnaryExpr)
+		if level(q.Offset) < precPrimary && !paren && (u == nil || level(u) != precUnary) {
 			p.unexpected()
 		}
 		p.advance()

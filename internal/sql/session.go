@@ -9,7 +9,8 @@ import (
 func (p *parser) set() Stmt {
 	start := p.tok.pos
 	p.expect("set")
-	if p.accept("constraints") {
+	if n := p.peek(1); p.isWord("constraints") && !n.isOp("=") && !n.isWord("to") && !n.isOp(".") {
+		p.advance()
 		return p.setConstraints(start)
 	}
 	scope := ScopeDefault

@@ -161,7 +161,11 @@ func (p *parser) utilityOption() Option {
 	if !p.tok.isNonReserved() && !p.isAny("analyze", "analyse") {
 		p.unexpected()
 	}
-	return p.option(optionWord)
+	if p.peek(1).isOp(".") {
+		p.advance()
+		p.unexpected()
+	}
+	return p.option(optionScalar)
 }
 
 // explainsQuery tells EXPLAIN (SELECT ..) from EXPLAIN (options).
