@@ -62,20 +62,19 @@ type Step struct {
 
 	errs    []RowError
 	errRows int64
+	fail    error // why the step is abandoned
 }
 
-// RowError notes that physical row i of b, an input block of node, could not be
-// computed. It copies the row.
+// RowError notes that physical row i of b, in the input row type of node, could not
+// be computed. It copies the row.
 func (st *Step) RowError(node int, b *batch.Batch, i int, err *types.Error) {
-	st.Error(RowError{Node: node, Err: err, Weight: b.Weight(i)}, b, i)
-}
-
-// Error notes e, with physical row i of b as its row.
-func (st *Step) Error(e RowError, b *batch.Batch, i int) {
 	st.errRows++
 	if len(st.errs) >= MaxRowErrors {
 		return
 	}
-	e.Row = b.RowValues(i)
-	st.errs = append(st.errs, e)
+	st.errs = append(st.errs, RowError{Node: node, Err: err, Row: b.RowValues(i), Weight: b.Weight(i)})
 }
+
+// Stopped reports that the step is being abandoned, because of a limit or because
+// its caller wants so. Operators that emit many blocks for one look at it.
+func (st *Step) Stopped() bool { return st.fail != nil }

@@ -1,0 +1,169 @@
+package flow
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Hash identifies what the circuit computes: equal hashes mean the same nodes with
+// the same parameters and types. Names of columns have no part in it.
+func (s *Spec) Hash() [32]byte {
+	h := sha256.New()
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		fmt.Fprintf(h, "%d %q in=%v out=[", i, n.Op.Describe(), n.In)
+		for _, t := range n.Out {
+			fmt.Fprintf(h, "%d.%d.%d ", t.Kind, t.Elem, t.Mod)
+		}
+		fmt.Fprint(h, "]\n")
+	}
+	return [32]byte(h.Sum(nil))
+}
+
+// ExplainOptions say what Explain prints besides the operators.
+type ExplainOptions struct {
+	// Workers, if above 1, shows the circuit as so many workers run it, with exchanges.
+	Workers int
+	// Counters, of a group with as many workers, are printed next to the operators.
+	Counters []Counters
+}
+
+// Explain prints the circuit as a tree, outputs at the top and below each operator
+// the ones it reads, indented. An operator that several read is printed once,
+// with a number, and referred to after that.
+func (s *Spec) Explain(opt ExplainOptions) string {
+	e := &explainer{spec: s, nodes: place(s, max(opt.Workers, 1)), opt: opt}
+	if opt.Workers <= 1 && opt.Counters == nil {
+		e.nodes = asWritten(s)
+	}
+	e.readers = make([]int, len(e.nodes))
+	for _, n := range e.nodes {
+		for _, x := range n.in {
+			e.readers[x]++
+		}
+	}
+	e.number = make([]int, len(e.nodes))
+	for i := range e.nodes {
+		if e.readers[i] == 0 {
+			e.print(i, 0)
+		}
+	}
+	return e.out.String()
+}
+
+// asWritten takes the nodes of a spec as they are.
+func asWritten(s *Spec) []placed {
+	out := make([]placed, len(s.Nodes))
+	for i := range s.Nodes {
+		n := &s.Nodes[i]
+		out[i] = placed{node: i, op: n.Op, in: n.In, out: n.Out}
+	}
+	return out
+}
+
+type explainer struct {
+	spec    *Spec
+	nodes   []placed
+	opt     ExplainOptions
+	readers []int
+	number  []int // of nodes with several readers that are printed; 0 if not yet
+	last    int
+	out     strings.Builder
+}
+
+func (e *explainer) print(i, depth int) {
+	n := &e.nodes[i]
+	e.out.WriteString(strings.Repeat("  ", depth))
+	if e.number[i] > 0 {
+		fmt.Fprintf(&e.out, "[%d] as above\n", e.number[i])
+		return
+	}
+	if e.readers[i] > 1 {
+		e.last++
+		e.number[i] = e.last
+		fmt.Fprintf(&e.out, "[%d] ", e.last)
+	}
+	e.out.WriteString(e.text(n))
+	if i < len(e.opt.Counters) {
+		c := e.opt.Counters[i]
+		fmt.Fprintf(&e.out, " (rows in=%d out=%d state=%d B)", c.RowsIn, c.RowsOut, c.StateBytes)
+	}
+	e.out.WriteByte('\n')
+	for _, x := range n.in {
+		e.print(x, depth+1)
+	}
+}
+
+// text is the operator's description with names in place of column numbers.
+func (e *explainer) text(n *placed) string {
+	var in [][]string
+	var all []string
+	for _, x := range n.in {
+		names := e.names(x)
+		in = append(in, names)
+		all = append(all, names...)
+	}
+	if j, ok := n.op.(*Join); ok && len(in) == 2 {
+		keys := *j
+		keys.On = nil
+		s := keys.Describe()
+		if at := strings.Index(s, " right="); at >= 0 {
+			s = named(s[:at], in[0]) + named(s[at:], in[1])
+		}
+		if j.On != nil {
+			s += named(" on="+j.On.String(), all)
+		}
+		return s
+	}
+	return named(n.op.Describe(), all)
+}
+
+// names returns the column names of a node, as far as its spec node says.
+func (e *explainer) names(at int) []string {
+	for {
+		n := &e.nodes[at]
+		spec := &e.spec.Nodes[n.node]
+		switch {
+		case spec.Op == n.op && (spec.Names != nil || len(n.in) == 0):
+			return spec.Names
+		case len(n.in) == 0 || len(e.nodes[n.in[0]].out) != len(n.out):
+			return make([]string, len(n.out))
+		}
+		at = n.in[0] // an operator that was put in, or one that passes its columns on
+		if _, ok := n.op.(*Project); ok {
+			return make([]string, len(n.out))
+		}
+	}
+}
+
+// named replaces #i outside of quotes by the i-th name, where there is one.
+func named(s string, names []string) string {
+	var b strings.Builder
+	quote := byte(0)
+	for i := 0; i < len(s); {
+		ch := s[i]
+		switch {
+		case quote != 0:
+			if ch == quote {
+				quote = 0
+			}
+		case ch == '\'' || ch == '"':
+			quote = ch
+		case ch == '#':
+			end := i + 1
+			for end < len(s) && '0' <= s[end] && s[end] <= '9' {
+				end++
+			}
+			if k, err := strconv.Atoi(s[i+1 : end]); err == nil && k < len(names) && names[k] != "" {
+				b.WriteString(word(names[k]))
+				i = end
+				continue
+			}
+		}
+		b.WriteByte(ch)
+		i++
+	}
+	return b.String()
+}

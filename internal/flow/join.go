@@ -1,0 +1,477 @@
+package flow
+
+import (
+	"slices"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+// join combines two relations L and R on equal keys.
+//
+// The pairs of an inner join are bilinear: (L+l)(R+r) - LR = lR + (L+l)r. So each
+// block is paired with what the other side holds at that moment, and added to its
+// own side; over the step the sum is exact whatever the order of the blocks. The
+// weight of a pair is the product of the weights.
+//
+// The other kinds also give left rows alone (with NULLs for an outer join): for
+// outer and anti joins those without a match, for semi joins those with one. That
+// is a gate for each left row, open or shut by the weight of its matches. Without
+// a further condition the gate belongs to the key. A left row that comes is
+// emitted at once if its key's gate was open at the start of the step; at Flush,
+// for each key whose gate has turned, all its left rows are emitted or withdrawn.
+// With a further condition the matches of each row differ, so they are counted row
+// by row, and at Flush each row that changed is emitted as the difference of
+// weight times gate, now and before. Right and full joins do the same for the
+// right side.
+//
+// A NULL in the key matches nothing (unless NULLs compare equal): such a row is
+// never stored, and its gate never turns.
+type join struct {
+	node    int
+	kind    JoinKind
+	sides   [2]joinSide
+	on      *predicate
+	pairs   bool // pairs are part of the result
+	keys    []uint64
+	rows    []uint64 // hashes
+	keyed   batch.Batch
+	sel     []uint32
+	apart   []uint32
+	live    []uint32
+	ids     []uint32 // with On: the block's rows in the store
+	fresh   []bool   // and whether they are new there
+	match   matches
+	out     [2]batch.Batch    // pairs, by the port that made them
+	lone    [2][]batch.Column // stored rows to emit alone
+	loneIDs []uint32
+	loneW   []int64
+	view    batch.Batch
+}
+
+// joinSide is one input.
+type joinSide struct {
+	m        *multimap
+	types    []types.Type
+	keys     []int
+	at       int // first column in the result
+	gate     gate
+	nullSafe bool
+	nulls    []batch.Column // all NULL, of this side's types
+}
+
+// gate says which rows of a side are emitted alone.
+type gate uint8
+
+const (
+	gateNone      gate = iota
+	gateUnmatched      // rows without a match
+	gateMatched        // rows with one
+)
+
+// open reports whether a row with so much weight of matches passes.
+func (g gate) open(count int64) bool {
+	switch g {
+	case gateUnmatched:
+		return count <= 0
+	case gateMatched:
+		return count > 0
+	}
+	return false
+}
+
+// matches is pairs not yet emitted: rows of the block and rows of the other side.
+type matches struct {
+	mine, theirs []uint32
+	weights      []int64
+	k            []uint32 // which of the block's selected rows
+	none         []uint32
+}
+
+func newJoin(env Env, op *Join) (Operator, error) {
+	j := &join{node: env.Node, kind: op.Kind, pairs: op.Kind <= JoinFull}
+	if op.On != nil {
+		var err error
+		if j.on, err = compilePredicate(op.On); err != nil {
+			return nil, err
+		}
+	}
+	gates := [2]gate{}
+	switch op.Kind {
+	case JoinLeft, JoinAnti:
+		gates[0] = gateUnmatched
+	case JoinRight:
+		gates[1] = gateUnmatched
+	case JoinFull:
+		gates = [2]gate{gateUnmatched, gateUnmatched}
+	case JoinSemi:
+		gates[0] = gateMatched
+	}
+	for p := range j.sides {
+		s := &j.sides[p]
+		s.types, s.keys, s.gate, s.nullSafe = env.In[p], op.LeftKeys, gates[p], op.NullSafe
+		if p == 1 {
+			s.keys, s.at = op.RightKeys, len(env.In[0])
+		}
+		s.nulls = nullColumns(s.types)
+		header := rowPlain
+		if j.on != nil && s.gate != gateNone {
+			header = rowCounted
+		}
+		if p == 1 && !j.pairs && j.on == nil {
+			s.m = newKeyCounts(s.types, s.keys)
+		} else {
+			s.m = newMultimap(s.types, s.keys, header)
+		}
+		s.m.trackR = header == rowCounted
+	}
+	for p := range j.sides {
+		j.sides[p].m.trackG = j.on == nil && j.sides[1-p].gate != gateNone
+	}
+	j.scratch()
+	return j, nil
+}
+
+func (j *join) scratch() {
+	j.keys = make([]uint64, batch.BlockRows)
+	j.rows = make([]uint64, batch.BlockRows)
+	j.sel = make([]uint32, 0, batch.BlockRows)
+	j.live = make([]uint32, 0, batch.BlockRows)
+	j.apart = make([]uint32, 0, batch.BlockRows)
+	j.ids = make([]uint32, batch.BlockRows)
+	j.fresh = make([]bool, batch.BlockRows)
+	row := slices.Concat(j.sides[0].types, j.sides[1].types)
+	for p := range j.sides {
+		j.out[p].Cols = typedColumns(row)
+		j.lone[p] = typedColumns(j.sides[p].types)
+	}
+	j.match = matches{
+		mine: make([]uint32, 0, batch.BlockRows), theirs: make([]uint32, 0, batch.BlockRows),
+		weights: make([]int64, 0, batch.BlockRows), k: make([]uint32, 0, batch.BlockRows),
+		none: []uint32{},
+	}
+	j.loneIDs = make([]uint32, 0, batch.BlockRows)
+	j.loneW = make([]int64, 0, batch.BlockRows)
+}
+
+func typedColumns(ts []types.Type) []batch.Column {
+	cols := make([]batch.Column, len(ts))
+	for i, t := range ts {
+		cols[i].Type = t
+	}
+	return cols
+}
+
+// nullColumns returns columns of NULLs for a block.
+func nullColumns(ts []types.Type) []batch.Column {
+	none := make(batch.Bitmap, batch.BlockRows/64)
+	cols := make([]batch.Column, len(ts))
+	for i, t := range ts {
+		cols[i] = batch.Column{Type: t, Valid: none}
+		switch t.Layout() {
+		case types.LayoutBool:
+			cols[i].U8 = make([]uint8, batch.BlockRows)
+		case types.LayoutInt:
+			cols[i].I64 = make([]int64, batch.BlockRows)
+		case types.LayoutFloat:
+			cols[i].F64 = make([]float64, batch.BlockRows)
+		case types.LayoutDec:
+			cols[i].Dec = make([]types.Decimal, batch.BlockRows)
+		case types.LayoutIvl:
+			cols[i].Ivl = make([]types.IntervalVal, batch.BlockRows)
+		case types.LayoutStr:
+			cols[i].Str = make([]batch.Ref, batch.BlockRows)
+		}
+	}
+	return cols
+}
+
+func (j *join) Push(st *Step, port int, b *batch.Batch, out Emitter) {
+	b = j.splitNulls(port, b, out)
+	if b.Len() == 0 {
+		return
+	}
+	me := &j.sides[port]
+	j.keys = batch.HashRows(j.keys[:cap(j.keys)], b, me.keys)
+	if !me.m.keysOnly {
+		j.rows = batch.HashRows(j.rows[:cap(j.rows)], b, me.m.all)
+	}
+	if j.on != nil {
+		j.pushOn(st, port, b, out)
+		return
+	}
+	j.pushPlain(st, port, b, out)
+}
+
+// splitNulls returns b without the rows that can match nothing, after emitting
+// those of them that pass alone.
+func (j *join) splitNulls(port int, b *batch.Batch, out Emitter) *batch.Batch {
+	me := &j.sides[port]
+	if me.nullSafe || !mayBeNull(b, me.keys) {
+		return b
+	}
+	j.sel = j.sel[:0]
+	lone := j.apart[:0]
+	for k, n := 0, b.Len(); k < n; k++ {
+		i := b.Row(k)
+		if anyNull(b, me.keys, i) {
+			lone = append(lone, uint32(i))
+		} else {
+			j.sel = append(j.sel, uint32(i))
+		}
+	}
+	if len(lone) > 0 && me.gate == gateUnmatched {
+		j.emitLoneOf(port, b, lone, out)
+	}
+	j.keyed = *b
+	j.keyed.Sel = j.sel
+	return &j.keyed
+}
+
+func mayBeNull(b *batch.Batch, cols []int) bool {
+	for _, c := range cols {
+		if b.Cols[c].Valid != nil || b.Cols[c].Type.Layout() == types.LayoutNone {
+			return true
+		}
+	}
+	return false
+}
+
+func anyNull(b *batch.Batch, cols []int, i int) bool {
+	for _, c := range cols {
+		if b.Cols[c].Null(i) {
+			return true
+		}
+	}
+	return false
+}
+
+// pushPlain pushes a block of a join without a further condition.
+func (j *join) pushPlain(st *Step, port int, b *batch.Batch, out Emitter) {
+	me, other := &j.sides[port], &j.sides[1-port]
+	lone := j.apart[:0]
+	for k, h := range j.keys {
+		i := b.Row(k)
+		g := other.m.find(h, b, me.keys, i)
+		if me.gate != gateNone && me.gate.open(other.m.oldWeight(g)) {
+			lone = append(lone, uint32(i))
+		}
+		if g != 0 && j.pairs {
+			j.pairWith(st, port, b, k, g, out)
+		}
+	}
+	j.emitPairs(st, port, b, out)
+	if len(lone) > 0 {
+		j.emitLoneOf(port, b, lone, out)
+	}
+	for k, h := range j.keys {
+		i := b.Row(k)
+		if me.m.keysOnly {
+			me.m.addKey(h, b, me.keys, i, b.Weight(i))
+		} else {
+			me.m.add(h, j.rows[k], b, i, b.Weight(i))
+		}
+	}
+}
+
+// pairWith pairs the k-th row of b with every row of group g of the other side.
+func (j *join) pairWith(st *Step, port int, b *batch.Batch, k int, g uint32, out Emitter) {
+	other := j.sides[1-port].m
+	i := b.Row(k)
+	w := b.Weight(i)
+	for r := other.group(g).head; r != 0; {
+		words := other.row(r)
+		if theirs := int64(words[rowWeight]); theirs != 0 || j.on != nil {
+			if len(j.match.mine) == batch.BlockRows {
+				j.emitPairs(st, port, b, out)
+				if st.Stopped() {
+					return
+				}
+			}
+			j.match.mine = append(j.match.mine, uint32(i))
+			j.match.theirs = append(j.match.theirs, r)
+			j.match.weights = append(j.match.weights, w*theirs)
+			j.match.k = append(j.match.k, uint32(k))
+		}
+		r = next(words)
+	}
+}
+
+// emitPairs deals with the pairs so far: those that meet the further condition, if
+// there is one, are counted for the gates and emitted if pairs are a result.
+func (j *join) emitPairs(st *Step, port int, b *batch.Batch, out Emitter) {
+	p := &j.match
+	if len(p.mine) == 0 {
+		return
+	}
+	me, other := &j.sides[port], &j.sides[1-port]
+	o := &j.out[port]
+	for c := range me.types {
+		batch.GatherColumn(&o.Cols[me.at+c], &b.Cols[c], p.mine)
+	}
+	for c := range other.types {
+		other.m.gather(&o.Cols[other.at+c], c, p.theirs)
+	}
+	o.N, o.Sel, o.Weights = len(p.mine), nil, p.weights
+	if j.on != nil {
+		o.Sel = j.on.Select(&st.Ctx, o)
+		if o.Sel == nil {
+			o.Sel = p.none
+		}
+		st.evalErrors(j.node, o)
+		j.count(port, b)
+		j.dropZeros(o)
+	}
+	if j.pairs {
+		out.Emit(o)
+	}
+	p.mine, p.theirs, p.weights, p.k = p.mine[:0], p.theirs[:0], p.weights[:0], p.k[:0]
+}
+
+// count adds the selected pairs to the counts of their rows.
+func (j *join) count(port int, b *batch.Batch) {
+	me, other := &j.sides[port], &j.sides[1-port]
+	p := &j.match
+	for _, x := range j.out[port].Sel {
+		if other.gate != gateNone {
+			other.m.addCount(p.theirs[x], b.Weight(int(p.mine[x])))
+		}
+		if k := p.k[x]; me.gate != gateNone && j.fresh[k] {
+			w := other.m.row(p.theirs[x])[rowWeight]
+			me.m.addCount(j.ids[k], int64(w))
+		}
+	}
+}
+
+// dropZeros narrows pairs with rows that are withdrawn out of the selection.
+func (j *join) dropZeros(o *batch.Batch) {
+	sel := j.live[:0]
+	for _, x := range o.Sel {
+		if o.Weights[x] != 0 {
+			sel = append(sel, x)
+		}
+	}
+	j.live, o.Sel = sel, sel
+}
+
+// pushOn pushes a block of a join with a further condition.
+func (j *join) pushOn(st *Step, port int, b *batch.Batch, out Emitter) {
+	me, other := &j.sides[port], &j.sides[1-port]
+	for k, h := range j.keys {
+		i := b.Row(k)
+		j.ids[k], j.fresh[k] = me.m.add(h, j.rows[k], b, i, b.Weight(i))
+	}
+	for k, h := range j.keys {
+		if !j.pairs && other.gate == gateNone && !j.fresh[k] {
+			continue // its count is known, and nothing else depends on its pairs
+		}
+		if g := other.m.find(h, b, me.keys, b.Row(k)); g != 0 {
+			j.pairWith(st, port, b, k, g, out)
+		}
+	}
+	j.emitPairs(st, port, b, out)
+}
+
+// emitLoneOf emits rows of block b alone.
+func (j *join) emitLoneOf(port int, b *batch.Batch, rows []uint32, out Emitter) {
+	me := &j.sides[port]
+	j.view.Cols = j.view.Cols[:0]
+	if port == 1 {
+		j.view.Cols = append(j.view.Cols, j.sides[0].nulls...)
+	}
+	j.view.Cols = append(j.view.Cols, b.Cols[:len(me.types)]...)
+	if port == 0 && j.pairs {
+		j.view.Cols = append(j.view.Cols, j.sides[1].nulls...)
+	}
+	j.view.N, j.view.Sel, j.view.Weights = b.N, rows, b.Weights
+	out.Emit(&j.view)
+}
+
+// emitLone adds a stored row to those to emit alone, with weight w.
+func (j *join) emitLone(port int, row uint32, w int64, out Emitter) {
+	if w == 0 {
+		return
+	}
+	j.loneIDs, j.loneW = append(j.loneIDs, row), append(j.loneW, w)
+	if len(j.loneIDs) == batch.BlockRows {
+		j.flushLone(port, out)
+	}
+}
+
+func (j *join) flushLone(port int, out Emitter) {
+	if len(j.loneIDs) == 0 {
+		return
+	}
+	me := &j.sides[port]
+	own := j.lone[port]
+	for c := range own {
+		me.m.gather(&own[c], c, j.loneIDs)
+	}
+	b := batch.Batch{Cols: own, N: len(j.loneIDs), Weights: j.loneW}
+	j.emitLoneOf(port, &b, nil, out)
+	j.loneIDs, j.loneW = j.loneIDs[:0], j.loneW[:0]
+}
+
+// Flush emits what became of the gates.
+func (j *join) Flush(st *Step, out Emitter) {
+	for p := range j.sides {
+		if j.sides[p].gate == gateNone {
+			continue
+		}
+		if j.on != nil {
+			j.flushRows(st, p, out)
+		} else {
+			j.flushGroups(st, p, out)
+		}
+		j.flushLone(p, out)
+	}
+	for p := range j.sides {
+		j.sides[p].m.endStep()
+	}
+}
+
+// flushGroups emits or withdraws the rows of the keys whose gate has turned.
+func (j *join) flushGroups(st *Step, port int, out Emitter) {
+	me, other := &j.sides[port], &j.sides[1-port]
+	for _, t := range other.m.touchedG {
+		is := me.gate.open(other.m.group(t.group).weight)
+		if is == me.gate.open(t.old) {
+			continue
+		}
+		g := me.m.findAs(other.m, t.group)
+		if g == 0 {
+			continue
+		}
+		for r := me.m.group(g).head; r != 0 && !st.Stopped(); {
+			words := me.m.row(r)
+			w := int64(words[rowWeight])
+			if !is {
+				w = -w
+			}
+			j.emitLone(port, r, w, out)
+			r = next(words)
+		}
+	}
+}
+
+// flushRows emits the difference that the step made for each row that it touched.
+func (j *join) flushRows(st *Step, port int, out Emitter) {
+	me := &j.sides[port]
+	for _, t := range me.m.touchedR {
+		if st.Stopped() {
+			return
+		}
+		words := me.m.row(t.row)
+		w := int64(0)
+		if me.gate.open(int64(words[rowCount])) {
+			w = int64(words[rowWeight])
+		}
+		if me.gate.open(t.count) {
+			w -= t.old
+		}
+		j.emitLone(port, t.row, w, out)
+	}
+}
+
+// StateBytes implements Operator.
+func (j *join) StateBytes() int64 { return j.sides[0].m.bytes() + j.sides[1].m.bytes() }

@@ -1,0 +1,306 @@
+package flow
+
+import (
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+// multimap holds the rows of a relation grouped by a key: for each distinct row
+// its weight, for each key the sum of the weights. Rows are found by their whole,
+// so that a withdrawal costs the same in a small group and in a large one.
+//
+// Rows whose weight has come to 0 stay until endStep, and with them their group:
+// within a step the rows of a key may go and come back in any order.
+type multimap struct {
+	*rowStore
+	keys     []int // columns of the key
+	all      []int // every column
+	keysOnly bool  // rows are keys, groups have one row, rows have no weight of their own
+	trackG   bool  // note groups' weights at the start of the step
+	trackR   bool  // note rows' weights and counts at the start of the step
+
+	groups   [][]group
+	nextG    uint32
+	freeG    uint32
+	byKey    index
+	byRow    index
+	touchedG []touchedGroup
+	touchedR []touchedRow
+	deadG    []uint32 // keysOnly: groups whose weight has been 0
+}
+
+// group is the rows of one key.
+type group struct {
+	hash    uint64
+	weight  int64
+	head    uint32 // first row; rows are linked both ways
+	touched uint32 // 1 + index in touchedG
+}
+
+// touchedGroup is a group that changed in this step.
+type touchedGroup struct {
+	group uint32
+	old   int64 // weight before
+}
+
+// touchedRow is a row that changed in this step or, without trackR, one whose
+// weight came to 0.
+type touchedRow struct {
+	row   uint32
+	hash  uint64 // of the whole row; known once its weight has changed
+	old   int64  // weight before
+	count int64  // count before
+}
+
+// The header words of a row.
+const (
+	rowWeight  = 0
+	rowLinks   = 1 // next<<32 | previous in the group
+	rowGroup   = 2 // group<<32 | 1 + index in touchedR
+	rowPlain   = 3 // words of a row without more
+	rowCount   = 3 // a signed number for the operator
+	rowCounted = 4 // words of a row with a count
+)
+
+const groupChunkBits = 10
+
+func newMultimap(ts []types.Type, keys []int, header int) *multimap {
+	m := &multimap{rowStore: newRowStore(ts, header), keys: keys, nextG: 1}
+	m.all = allColumns(ts)
+	return m
+}
+
+// newKeyCounts returns a multimap that knows only the weight of each key of rows
+// of type ts.
+func newKeyCounts(ts []types.Type, keys []int) *multimap {
+	own := make([]types.Type, len(keys))
+	for i, k := range keys {
+		own[i] = ts[k]
+	}
+	m := newMultimap(own, allColumns(own), rowPlain)
+	m.keysOnly = true
+	return m
+}
+
+func (m *multimap) bytes() int64 {
+	return m.rowStore.bytes() + m.byKey.bytes + m.byRow.bytes + int64(len(m.groups))<<groupChunkBits*24
+}
+
+func (m *multimap) group(g uint32) *group {
+	return &m.groups[g>>groupChunkBits][g&(1<<groupChunkBits-1)]
+}
+
+// find returns the group whose key is columns cols of physical row i of b, or 0.
+func (m *multimap) find(hash uint64, b *batch.Batch, cols []int, i int) uint32 {
+	p := m.byKey.probe(hash)
+next:
+	for g := p.next(); g != 0; g = p.next() {
+		gr := m.group(g)
+		if gr.hash != hash {
+			continue
+		}
+		w := m.row(gr.head)
+		for n, k := range m.keys {
+			if !m.equal(w, k, &b.Cols[cols[n]], i) {
+				continue next
+			}
+		}
+		return g
+	}
+	return 0
+}
+
+// findAs returns the group with the key of group g of o, or 0.
+func (m *multimap) findAs(o *multimap, g uint32) uint32 {
+	og := o.group(g)
+	ow := o.row(og.head)
+	p := m.byKey.probe(og.hash)
+next:
+	for g := p.next(); g != 0; g = p.next() {
+		gr := m.group(g)
+		if gr.hash != og.hash {
+			continue
+		}
+		w := m.row(gr.head)
+		for n, k := range m.keys {
+			if m.compare(w, k, o.rowStore, ow, o.keys[n], SortKey{}) != 0 {
+				continue next
+			}
+		}
+		return g
+	}
+	return 0
+}
+
+// addKey adds weight w to the key in columns cols of row i of b, in a multimap of keys only.
+func (m *multimap) addKey(hash uint64, b *batch.Batch, cols []int, i int, w int64) {
+	g := m.find(hash, b, cols, i)
+	if g == 0 {
+		row := m.alloc()
+		m.write(m.row(row), b, cols, i)
+		g = m.newGroup(hash)
+		m.group(g).head = row
+	}
+	m.addWeight(g, w)
+	if m.group(g).weight == 0 {
+		m.deadG = append(m.deadG, g)
+	}
+}
+
+// add adds weight w to row i of b. It returns the row and whether it is new.
+func (m *multimap) add(keyHash, rowHash uint64, b *batch.Batch, i int, w int64) (row uint32, fresh bool) {
+	p := m.byRow.probe(rowHash)
+	for row = p.next(); row != 0; row = p.next() {
+		if m.same(m.row(row), b, m.all, i) {
+			break
+		}
+	}
+	if row == 0 {
+		row, fresh = m.insert(keyHash, rowHash, b, i), true
+	}
+	words := m.row(row)
+	if m.trackR {
+		m.touch(row)
+		m.touchedR[uint32(words[rowGroup])-1].hash = rowHash
+	}
+	words[rowWeight] += uint64(w)
+	m.addWeight(uint32(words[rowGroup]>>32), w)
+	if words[rowWeight] == 0 && !m.trackR {
+		m.touch(row)
+		m.touchedR[uint32(words[rowGroup])-1].hash = rowHash
+	}
+	return row, fresh
+}
+
+func (m *multimap) insert(keyHash, rowHash uint64, b *batch.Batch, i int) uint32 {
+	g := m.find(keyHash, b, m.keys, i)
+	if g == 0 {
+		g = m.newGroup(keyHash)
+	}
+	row := m.alloc()
+	w := m.row(row)
+	m.write(w, b, m.all, i)
+	gr := m.group(g)
+	w[rowLinks] = uint64(gr.head) << 32
+	if gr.head != 0 {
+		m.row(gr.head)[rowLinks] |= uint64(row)
+	}
+	gr.head = row
+	w[rowGroup] = uint64(g) << 32
+	m.byRow.add(rowHash, row)
+	return row
+}
+
+func (m *multimap) newGroup(hash uint64) uint32 {
+	g := m.freeG
+	if g != 0 {
+		m.freeG = m.group(g).head
+	} else {
+		g = m.nextG
+		m.nextG++
+		if int(g>>groupChunkBits) == len(m.groups) {
+			m.groups = append(m.groups, make([]group, 1<<groupChunkBits))
+		}
+	}
+	*m.group(g) = group{hash: hash}
+	m.byKey.add(hash, g)
+	return g
+}
+
+func (m *multimap) addWeight(g uint32, w int64) {
+	gr := m.group(g)
+	if m.trackG && gr.touched == 0 {
+		m.touchedG = append(m.touchedG, touchedGroup{group: g, old: gr.weight})
+		gr.touched = uint32(len(m.touchedG))
+	}
+	gr.weight += w
+}
+
+// oldWeight returns the weight of group g at the start of the step; g may be 0.
+func (m *multimap) oldWeight(g uint32) int64 {
+	if g == 0 {
+		return 0
+	}
+	gr := m.group(g)
+	if gr.touched != 0 {
+		return m.touchedG[gr.touched-1].old
+	}
+	return gr.weight
+}
+
+// touch notes row's weight and count before it changes.
+func (m *multimap) touch(row uint32) {
+	w := m.row(row)
+	if uint32(w[rowGroup]) != 0 {
+		return
+	}
+	t := touchedRow{row: row, old: int64(w[rowWeight])}
+	if m.trackR {
+		t.count = int64(w[rowCount])
+	}
+	m.touchedR = append(m.touchedR, t)
+	w[rowGroup] |= uint64(len(m.touchedR))
+}
+
+// addCount adds to the count of a row.
+func (m *multimap) addCount(row uint32, n int64) {
+	m.touch(row)
+	m.row(row)[rowCount] += uint64(n)
+}
+
+// next returns the row after the one with words w in its group, or 0.
+func next(w []uint64) uint32 { return uint32(w[rowLinks] >> 32) }
+
+// endStep forgets what the step touched and removes what has come to nothing.
+func (m *multimap) endStep() {
+	for _, t := range m.touchedG {
+		m.group(t.group).touched = 0
+	}
+	m.touchedG = m.touchedG[:0]
+	for _, t := range m.touchedR {
+		w := m.row(t.row)
+		w[rowGroup] &^= 1<<32 - 1
+		if w[rowWeight] == 0 {
+			m.remove(t.row, w, t.hash)
+		}
+	}
+	m.touchedR = m.touchedR[:0]
+	for _, g := range m.deadG {
+		if gr := m.group(g); gr.weight == 0 && gr.hash != freedHash {
+			m.release(gr.head)
+			m.byKey.remove(gr.hash, g)
+			m.freeGroup(g)
+		}
+	}
+	m.deadG = m.deadG[:0]
+}
+
+// freedHash marks groups on the free list: deadG may name one twice.
+const freedHash = ^uint64(0)
+
+func (m *multimap) freeGroup(g uint32) {
+	*m.group(g) = group{hash: freedHash, head: m.freeG}
+	m.freeG = g
+}
+
+func (m *multimap) remove(row uint32, w []uint64, hash uint64) {
+	m.byRow.remove(hash, row)
+	after, before := uint32(w[rowLinks]>>32), uint32(w[rowLinks])
+	g := uint32(w[rowGroup] >> 32)
+	gr := m.group(g)
+	if before != 0 {
+		bw := m.row(before)
+		bw[rowLinks] = bw[rowLinks]&(1<<32-1) | uint64(after)<<32
+	} else {
+		gr.head = after
+	}
+	if after != 0 {
+		aw := m.row(after)
+		aw[rowLinks] = aw[rowLinks]&^(1<<32-1) | uint64(before)
+	}
+	m.release(row)
+	if gr.head == 0 {
+		m.byKey.remove(gr.hash, g)
+		m.freeGroup(g)
+	}
+}

@@ -1,0 +1,106 @@
+package flow
+
+import "github.com/tidemill/tidemill/internal/batch"
+
+// setOp is INTERSECT and EXCEPT, with or without ALL, over rows that SQL calls
+// equal, NULLs included. With l and r the weights of a row left and right, it is
+// there this many times:
+//
+//	INTERSECT ALL  min(l, r)         INTERSECT  1 if l > 0 and r > 0
+//	EXCEPT ALL     l - r, at least 0 EXCEPT     1 if l > 0 and r = 0
+//
+// None of these is linear, so the weights are kept, and at Flush each key that the
+// step touched emits what it is now less what it was. Among left rows that are
+// equal but print differently (1.0 and 1.00) the first by batch.CompareWhole
+// stands for all, so the result does not depend on the order of arrival.
+type setOp struct {
+	SetOp
+	left  *multimap // rowCount holds how often a row is in the output
+	right *multimap
+	all   []int
+	keys  []uint64
+	out   stored
+}
+
+func newSetOp(env Env, op *SetOp) *setOp {
+	s := &setOp{
+		SetOp: *op, all: allColumns(env.Out), keys: make([]uint64, batch.BlockRows),
+		left: newMultimap(env.In[0], allColumns(env.Out), rowCounted), right: newKeyCounts(env.In[1], allColumns(env.Out)),
+	}
+	s.left.trackG, s.right.trackG = true, true
+	s.out = newStored(s.left.rowStore, env.Out)
+	return s
+}
+
+func (s *setOp) Push(_ *Step, port int, b *batch.Batch, _ Emitter) {
+	s.keys = batch.HashRows(s.keys[:cap(s.keys)], b, s.all)
+	for k, h := range s.keys {
+		i := b.Row(k)
+		if port == 0 {
+			s.left.add(h, h, b, i, b.Weight(i))
+		} else {
+			s.right.addKey(h, b, s.all, i, b.Weight(i))
+		}
+	}
+}
+
+// times is how often a row of the given weights is in the result.
+func (s *setOp) times(l, r int64) int64 {
+	l, r = max(l, 0), max(r, 0)
+	switch {
+	case s.Except && s.All:
+		return max(l-r, 0)
+	case s.Except && (r > 0 || l == 0):
+		return 0
+	case !s.Except && s.All:
+		return min(l, r)
+	case !s.Except && (r == 0 || l == 0):
+		return 0
+	}
+	return 1
+}
+
+func (s *setOp) Flush(_ *Step, out Emitter) {
+	for _, t := range s.left.touchedG {
+		r := int64(0)
+		if g := s.right.findAs(s.left, t.group); g != 0 {
+			r = s.right.group(g).weight
+		}
+		s.renew(t.group, r, out)
+	}
+	for _, t := range s.right.touchedG {
+		if g := s.left.findAs(s.right, t.group); g != 0 && s.left.group(g).touched == 0 {
+			s.renew(g, s.right.group(t.group).weight, out)
+		}
+	}
+	s.out.flush(out)
+	s.left.endStep()
+	s.right.endStep()
+}
+
+// renew emits the difference for one key: its first row is there as often as the
+// weights say, its others are not.
+func (s *setOp) renew(g uint32, right int64, out Emitter) {
+	gr := s.left.group(g)
+	first := uint32(0)
+	for r := gr.head; r != 0; r = next(s.left.row(r)) {
+		w := s.left.row(r)
+		if int64(w[rowWeight]) > 0 && (first == 0 || s.left.compareWhole(w, s.left.row(first)) < 0) {
+			first = r
+		}
+	}
+	n := s.times(gr.weight, right)
+	for r := gr.head; r != 0; r = next(s.left.row(r)) {
+		w := s.left.row(r)
+		want := int64(0)
+		if r == first {
+			want = n
+		}
+		if was := int64(w[rowCount]); want != was {
+			w[rowCount] = uint64(want)
+			s.out.emit(r, want-was, out)
+		}
+	}
+}
+
+func (s *setOp) StateBytes() int64 { return s.left.bytes() + s.right.bytes() }

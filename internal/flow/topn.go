@@ -1,0 +1,302 @@
+package flow
+
+import (
+	"math"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+// topN keeps, of each partition, places Offset+1 to Offset+Limit in the order of
+// keys, ties broken by the whole row. A row of weight 3 fills three places.
+//
+// Every row is kept, since a withdrawal may bring any of them into the window. The
+// rows of a partition form a search tree that also knows the weight of every
+// subtree, so that the window's first row is found, and a row comes or goes, in
+// O(log n); the tree is a treap whose priorities are hashes of row numbers, which
+// keeps it flat whatever the order of arrival. At Flush the partitions that the
+// step touched at or before the window's end emit the new window less the old.
+// Source: Seidel and Aragon, "Randomized search trees", Algorithmica 1996.
+type topN struct {
+	TopN
+	m     *multimap
+	wins  [][]topWindow // by group
+	keys  []uint64
+	rows  []uint64
+	stale []uint32 // groups whose window may change
+	mark  uint64   // number of the window being renewed
+	next  []placeIn
+	out   stored
+}
+
+// topWindow is a partition's tree and the rows it has in the output.
+type topWindow struct {
+	root        uint32
+	first, last uint32 // in the output, linked by topLink
+	stale       bool
+	places      int64 // that the window fills
+}
+
+// placeIn is a row in the new window.
+type placeIn struct {
+	row   uint32
+	times int64
+}
+
+// The header words of a row, after rowCount, which is how often it is in the output.
+const (
+	topTree = rowCounted + iota // left<<32 | right
+	topSum                      // weight of the subtree
+	topLink                     // next row of the window
+	topMark                     // last window that had the row
+	topOwn                      // places that the row fills, as the tree knows it
+	topWords
+)
+
+func newTopN(env Env, op *TopN) *topN {
+	t := &topN{
+		TopN: *op, m: newMultimap(env.In[0], op.Partition, topWords),
+		keys: make([]uint64, batch.BlockRows), rows: make([]uint64, batch.BlockRows),
+	}
+	t.m.trackR = true
+	t.out = newStored(t.m.rowStore, env.Out)
+	return t
+}
+
+func (t *topN) Push(_ *Step, _ int, b *batch.Batch, _ Emitter) {
+	t.keys = batch.HashRows(t.keys[:cap(t.keys)], b, t.Partition)
+	t.rows = batch.HashRows(t.rows[:cap(t.rows)], b, t.m.all)
+	for k, h := range t.keys {
+		i := b.Row(k)
+		t.m.add(h, t.rows[k], b, i, b.Weight(i))
+	}
+}
+
+func (t *topN) Flush(st *Step, out Emitter) {
+	for _, r := range t.m.touchedR {
+		t.settle(r)
+	}
+	for _, g := range t.stale {
+		if st.Stopped() {
+			return
+		}
+		t.renew(g, out)
+	}
+	t.stale = t.stale[:0]
+	t.out.flush(out)
+	t.m.endStep()
+}
+
+// window returns the window of group g.
+func (t *topN) window(g uint32) *topWindow {
+	for int(g>>groupChunkBits) >= len(t.wins) {
+		t.wins = append(t.wins, make([]topWindow, 1<<groupChunkBits))
+	}
+	return &t.wins[g>>groupChunkBits][g&(1<<groupChunkBits-1)]
+}
+
+// settle brings the tree up to date with a row's weight.
+func (t *topN) settle(r touchedRow) {
+	w := t.m.row(r.row)
+	was, is := max(r.old, 0), max(int64(w[rowWeight]), 0)
+	if was == is {
+		return
+	}
+	w[topOwn] = uint64(is)
+	g := uint32(w[rowGroup] >> 32)
+	win := t.window(g)
+	if !win.stale && !t.beyond(win, r.row) {
+		win.stale = true
+		t.stale = append(t.stale, g)
+	}
+	switch {
+	case was == 0:
+		win.root = t.insert(win.root, r.row)
+	case is == 0:
+		win.root = t.remove(win.root, r.row)
+	default:
+		t.adjust(win.root, r.row, is-was)
+	}
+}
+
+// beyond reports whether a row comes after a window that is full.
+func (t *topN) beyond(win *topWindow, row uint32) bool {
+	if t.Limit < 0 || win.places < t.Limit {
+		return false
+	}
+	return win.last == 0 || t.compare(row, win.last) > 0
+}
+
+// compare orders two rows of a partition.
+func (t *topN) compare(a, b uint32) int {
+	if a == b {
+		return 0
+	}
+	v, w := t.m.row(a), t.m.row(b)
+	for _, k := range t.Order {
+		if r := t.m.compare(v, k.Col, t.m.rowStore, w, k.Col, k); r != 0 {
+			return r
+		}
+	}
+	return t.m.compareWhole(v, w)
+}
+
+func priority(row uint32) uint64 { return types.HashInt(int64(row)) }
+
+func (t *topN) children(row uint32) (left, right uint32) {
+	w := t.m.row(row)[topTree]
+	return uint32(w >> 32), uint32(w)
+}
+
+// own is the number of places that a row itself fills. It is not the weight, which
+// may be ahead of the tree while a step is being settled.
+func (t *topN) own(row uint32) int64 { return int64(t.m.row(row)[topOwn]) }
+
+func (t *topN) sum(row uint32) int64 {
+	if row == 0 {
+		return 0
+	}
+	return int64(t.m.row(row)[topSum])
+}
+
+// join makes row the parent of left and right.
+func (t *topN) join(row, left, right uint32) uint32 {
+	w := t.m.row(row)
+	w[topTree] = uint64(left)<<32 | uint64(right)
+	w[topSum] = uint64(t.own(row) + t.sum(left) + t.sum(right))
+	return row
+}
+
+func (t *topN) insert(root, row uint32) uint32 {
+	if root == 0 {
+		return t.join(row, 0, 0)
+	}
+	if priority(row) > priority(root) {
+		left, right := t.split(root, row)
+		return t.join(row, left, right)
+	}
+	left, right := t.children(root)
+	if t.compare(row, root) < 0 {
+		return t.join(root, t.insert(left, row), right)
+	}
+	return t.join(root, left, t.insert(right, row))
+}
+
+// split parts a tree into the rows before row and those after it.
+func (t *topN) split(root, row uint32) (before, after uint32) {
+	if root == 0 {
+		return 0, 0
+	}
+	left, right := t.children(root)
+	if t.compare(row, root) < 0 {
+		before, left = t.split(left, row)
+		return before, t.join(root, left, right)
+	}
+	right, after = t.split(right, row)
+	return t.join(root, left, right), after
+}
+
+func (t *topN) remove(root, row uint32) uint32 {
+	left, right := t.children(root)
+	switch r := t.compare(row, root); {
+	case r == 0:
+		return t.merge(left, right)
+	case r < 0:
+		return t.join(root, t.remove(left, row), right)
+	}
+	return t.join(root, left, t.remove(right, row))
+}
+
+// merge makes one tree of two, all of whose rows are in this order.
+func (t *topN) merge(a, b uint32) uint32 {
+	switch {
+	case a == 0:
+		return b
+	case b == 0:
+		return a
+	}
+	if priority(a) > priority(b) {
+		left, right := t.children(a)
+		return t.join(a, left, t.merge(right, b))
+	}
+	left, right := t.children(b)
+	return t.join(b, t.merge(a, left), right)
+}
+
+// adjust adds n to the sums on the way from root to row.
+func (t *topN) adjust(root, row uint32, n int64) {
+	for {
+		t.m.row(root)[topSum] += uint64(n)
+		left, right := t.children(root)
+		switch r := t.compare(row, root); {
+		case r == 0:
+			return
+		case r < 0:
+			root = left
+		default:
+			root = right
+		}
+	}
+}
+
+// renew emits what the new window of group g has less what the old one had.
+func (t *topN) renew(g uint32, out Emitter) {
+	win := t.window(g)
+	win.stale = false
+	want := int64(math.MaxInt64)
+	if t.Limit >= 0 {
+		want = t.Limit
+	}
+	t.next = t.next[:0]
+	t.collect(win.root, t.Offset, want)
+	t.mark++
+	for _, p := range t.next {
+		t.m.row(p.row)[topMark] = t.mark
+	}
+	for r := win.first; r != 0; {
+		w := t.m.row(r)
+		if w[topMark] != t.mark {
+			t.out.emit(r, -int64(w[rowCount]), out)
+			w[rowCount] = 0
+		}
+		r = uint32(w[topLink])
+	}
+	win.first, win.last, win.places = 0, 0, 0
+	for _, p := range t.next {
+		w := t.m.row(p.row)
+		t.out.emit(p.row, p.times-int64(w[rowCount]), out)
+		w[rowCount], w[topLink] = uint64(p.times), 0
+		if win.last == 0 {
+			win.first = p.row
+		} else {
+			t.m.row(win.last)[topLink] = uint64(p.row)
+		}
+		win.last = p.row
+		win.places += p.times
+	}
+}
+
+// collect appends to t.next the rows that fill want places after the first skip
+// ones of the tree, and returns how many places of want are left.
+func (t *topN) collect(root uint32, skip, want int64) int64 {
+	for root != 0 && want > 0 && skip < t.sum(root) {
+		left, right := t.children(root)
+		if skip < t.sum(left) {
+			want = t.collect(left, skip, want)
+		}
+		skip = max(skip-t.sum(left), 0)
+		own := t.own(root)
+		if n := min(own-skip, want); n > 0 {
+			t.next = append(t.next, placeIn{root, n})
+			want -= n
+		}
+		skip = max(skip-own, 0)
+		root = right
+	}
+	return want
+}
+
+// StateBytes implements Operator.
+func (t *topN) StateBytes() int64 {
+	return t.m.bytes() + int64(len(t.wins))<<groupChunkBits*24 + int64(cap(t.next))*16
+}
