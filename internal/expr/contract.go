@@ -3,7 +3,6 @@ package expr
 import (
 	"time"
 
-	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -12,6 +11,9 @@ type Ctx struct {
 	Now    int64          // logical time, microseconds since 2000-01-01 UTC
 	Zone   *time.Location // session time zone; nil means UTC (always so in views)
 	Params []types.Value  // values of Param
+	// Host answers the few functions that need the catalog (pg_get_viewdef and the
+	// like). Without one they are error 0A000.
+	Host Host
 	// Errs collects rows whose evaluation went wrong (division by zero, overflow,
 	// bad cast), in the order met. Their results are NULL; the caller decides
 	// whether the statement fails or the row is withheld.
@@ -24,6 +26,12 @@ type RowError struct {
 	Err *types.Error
 }
 
+// Host computes functions that read the catalog. It is called once a row, with
+// boxed arguments none of which is NULL, and returns a value of the function's type.
+type Host interface {
+	Call(name string, args []types.Value) (types.Value, *types.Error)
+}
+
 // Volatility says when a function may be computed ahead of time.
 type Volatility uint8
 
@@ -33,41 +41,6 @@ const (
 	Stable                      // same within a statement (depends on Ctx)
 	Volatile                    // may differ at each call; refused in views
 )
-
-// Program computes a list of expressions over batches. It owns its scratch
-// memory: one goroutine at a time, and results are valid until the next Eval.
-//
-//	func Compile(es []Expr) (*Program, error)
-//
-//	// Eval computes every expression for the selected rows of in. out[k] gets
-//	// expression k, aligned with in's physical rows: only rows in in.Sel are
-//	// defined, and out[k] may alias a column of in. out has len(es) columns.
-//	func (p *Program) Eval(ctx *Ctx, in *batch.Batch, out []batch.Column)
-//
-//	// CompilePredicate compiles a boolean expression for Select.
-//	func CompilePredicate(e Expr) (*Predicate, error)
-//
-//	// Select returns the selected rows of in for which the predicate is true
-//	// (neither false nor NULL nor in error), ascending; valid until the next Select.
-//	func (p *Predicate) Select(ctx *Ctx, in *batch.Batch) []uint32
-//
-//	// EvalConst evaluates an expression without columns.
-//	func EvalConst(ctx *Ctx, e Expr) (types.Value, error)
-//
-// Resolution, PostgreSQL's rules for overloads (functions and operators in one
-// registry; operators by their symbol, unary ones with one argument):
-//
-//	// Resolve picks the overload of name for argument types args (Unknown for
-//	// untyped literals and parameters) and returns it with the types the
-//	// arguments must be cast to and the type of the result.
-//	func Resolve(name string, args []types.Type) (fn *Func, cast []types.Type, ret types.Type, err error)
-//	// ResolveAgg is the same for aggregates. count(*) has no argument.
-//	func ResolveAgg(name string, args []types.Type) (fn *AggFunc, cast []types.Type, ret types.Type, err error)
-//	// ResolveSet is the same for set-returning functions (generate_series, unnest).
-//	func ResolveSet(name string, args []types.Type) (fn *SetFunc, cast []types.Type, ret types.Type, err error)
-//	// UnifyTypes gives the common type of CASE arms, UNION columns, VALUES, COALESCE.
-//	func UnifyTypes(what string, ts []types.Type) (types.Type, error)
-var _ = batch.BlockRows
 
 // AggOp names an aggregate's computation; flow's aggregate operator implements it.
 type AggOp uint8
