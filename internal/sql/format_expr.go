@@ -77,7 +77,7 @@ func (f *printer) operand(x Expr, min int) {
 
 // basic writes x where only PostgreSQL's b_expr may stand.
 func (f *printer) basic(x Expr) {
-	if isBasic(x) {
+	if isBasic(x) && !f.parens {
 		f.expr(x)
 		return
 	}
