@@ -1,0 +1,42 @@
+package syscat
+
+// emptyTables are catalogs of what does not exist here; clients join them.
+func emptyTables() []Table {
+	return []Table{
+		pg("pg_proc", 1255, `oid oid, proname name, pronamespace oid, proowner oid, prolang oid, procost float4, prorows float4, provariadic oid,
+			prosupport regproc, prokind char, prosecdef bool, proleakproof bool, proisstrict bool, proretset bool, provolatile char,
+			proparallel char, pronargs int2, pronargdefaults int2, prorettype oid, proargtypes oid[], proallargtypes oid[], proargmodes char[],
+			proargnames text[], proargdefaults text, protrftypes oid[], prosrc text, probin text, prosqlbody text, proconfig text[], proacl text[]`, nil),
+		pg("pg_inherits", 2611, "inhrelid oid, inhparent oid, inhseqno int4, inhdetachpending bool", nil),
+		pg("pg_policy", 3256, "oid oid, polname name, polrelid oid, polcmd char, polpermissive bool, polroles oid[], polqual text, polwithcheck text", nil),
+		pg("pg_statistic_ext", 3381, "oid oid, stxrelid oid, stxname name, stxnamespace oid, stxowner oid, stxstattarget int4, stxkeys int2[], stxkind char[], stxexprs text", nil),
+		pg("pg_publication", 6104, "oid oid, pubname name, pubowner oid, puballtables bool, pubinsert bool, pubupdate bool, pubdelete bool, pubtruncate bool, pubviaroot bool", nil),
+		pg("pg_publication_rel", 6106, "oid oid, prpubid oid, prrelid oid, prqual text, prattrs int2[]", nil),
+		pg("pg_publication_namespace", 6237, "oid oid, pnpubid oid, pnnspid oid", nil),
+		pg("pg_trigger", 2620, `oid oid, tgrelid oid, tgparentid oid, tgname name, tgfoid oid, tgtype int2, tgenabled char, tgisinternal bool, tgconstrrelid oid,
+			tgconstrindid oid, tgconstraint oid, tgdeferrable bool, tginitdeferred bool, tgnargs int2, tgattr int2[], tgargs bytea, tgqual text,
+			tgoldtable name, tgnewtable name`, nil),
+		pg("pg_rewrite", 2618, "oid oid, rulename name, ev_class oid, ev_type char, ev_enabled char, is_instead bool, ev_qual text, ev_action text", nil),
+		pg("pg_sequence", 2224, "seqrelid oid, seqtypid oid, seqstart int8, seqincrement int8, seqmax int8, seqmin int8, seqcache int8, seqcycle bool", nil),
+		pg("pg_extension", 3079, "oid oid, extname name, extowner oid, extnamespace oid, extrelocatable bool, extversion text, extconfig oid[], extcondition text[]", nil),
+		pg("pg_partitioned_table", 3350, "partrelid oid, partstrat char, partnatts int2, partdefid oid, partattrs int2[], partclass oid[], partcollation oid[], partexprs text", nil),
+		pg("pg_shdescription", 2396, "objoid oid, classoid oid, description text", nil),
+		pg("pg_depend", 2608, "classid oid, objid oid, objsubid int4, refclassid oid, refobjid oid, refobjsubid int4, deptype char", nil),
+		pg("pg_operator", 2617, "oid oid, oprname name, oprnamespace oid, oprowner oid, oprkind char, oprcanmerge bool, oprcanhash bool, oprleft oid, oprright oid, oprresult oid, oprcom oid, oprnegate oid, oprcode regproc, oprrest regproc, oprjoin regproc", nil),
+		pg("pg_opclass", 2616, "oid oid, opcmethod oid, opcname name, opcnamespace oid, opcowner oid, opcfamily oid, opcintype oid, opcdefault bool, opckeytype oid", nil),
+		pg("pg_aggregate", 2600, "aggfnoid oid, aggkind char, aggnumdirectargs int2", nil),
+		pg("pg_cast", 2605, "oid oid, castsource oid, casttarget oid, castfunc oid, castcontext char, castmethod char", nil),
+		pg("pg_event_trigger", 3466, "oid oid, evtname name, evtevent name, evtowner oid, evtfoid oid, evtenabled char, evttags text[]", nil),
+		pg("pg_subscription", 6100, "oid oid, subdbid oid, subname name, subowner oid, subenabled bool", nil),
+		pg("pg_user_mapping", 1418, "oid oid, umuser oid, umserver oid, umoptions text[]", nil),
+		pg("pg_largeobject_metadata", 2995, "oid oid, lomowner oid, lomacl text[]", nil),
+		pg("pg_default_acl", 826, "oid oid, defaclrole oid, defaclnamespace oid, defaclobjtype char, defaclacl text[]", nil),
+		pg("pg_ts_config", 3602, "oid oid, cfgname name, cfgnamespace oid, cfgowner oid, cfgparser oid", nil),
+		pg("pg_ts_dict", 3600, "oid oid, dictname name, dictnamespace oid, dictowner oid, dicttemplate oid, dictinitoption text", nil),
+		pg("pg_ts_parser", 3601, "oid oid, prsname name, prsnamespace oid", nil),
+		pg("pg_ts_template", 3764, "oid oid, tmplname name, tmplnamespace oid", nil),
+		pg("pg_conversion", 2607, "oid oid, conname name, connamespace oid, conowner oid, conforencoding int4, contoencoding int4, conproc regproc, condefault bool", nil),
+		pg("pg_prepared_xacts", 12020, "transaction xid, gid text, prepared timestamptz, owner name, database name", nil),
+		pg("pg_locks", 12021, "locktype text, database oid, relation oid, pid int4, mode text, granted bool", nil),
+	}
+}
