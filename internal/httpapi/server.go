@@ -1,0 +1,234 @@
+// Package httpapi is the HTTP front door: health, metrics, SQL, subscriptions as
+// server-sent events, and sources fed by POST.
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/session"
+	"github.com/tidemill/tidemill/internal/sql"
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+// The bounds of this front door.
+const (
+	MaxSQLBytes       = 8 << 20  // body of POST /v1/sql
+	MaxIngestBytes    = 32 << 20 // body of POST /v1/sources/NAME
+	maxConcurrent     = 256      // requests of SQL and ingest served at once; more get 503
+	maxSubscribers    = 1000     // event streams at once; more get 503
+	readHeaderTimeout = 10 * time.Second
+	keepAliveEvery    = 15 * time.Second
+)
+
+// Ingested is what became of the records of one POST to a source.
+type Ingested struct {
+	Accepted    int64  `json:"accepted"`    // rows now durable in the source's log
+	Quarantined int64  `json:"quarantined"` // bad records, durable in quarantine
+	Position    uint64 `json:"position"`    // position of the block in the source's log
+}
+
+// Backend is what the API needs from the node.
+type Backend interface {
+	session.Engine
+	// Ready returns nil when statements can be served, else why not.
+	Ready() error
+	// Ingest makes the records in body durable in an http source. It returns when
+	// they are. A full queue makes it wait until ctx ends.
+	Ingest(ctx context.Context, source string, body []byte) (Ingested, error)
+}
+
+// Config is what a handler needs.
+type Config struct {
+	Backend  Backend
+	Metrics  http.Handler // serves /metrics
+	User     string       // the user of requests, which loopback is trusted for
+	Database string
+	Version  string
+}
+
+// API serves HTTP. Create it with New.
+type API struct {
+	cfg  Config
+	mux  *http.ServeMux
+	work chan struct{} // a token for each request being served
+	subs chan struct{} // a token for each event stream
+}
+
+// New returns the API of cfg.
+func New(cfg Config) *API {
+	a := &API{cfg: cfg, mux: http.NewServeMux(), work: make(chan struct{}, maxConcurrent), subs: make(chan struct{}, maxSubscribers)}
+	a.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	a.mux.HandleFunc("GET /readyz", a.ready)
+	a.mux.Handle("GET /metrics", cfg.Metrics)
+	a.mux.HandleFunc("POST /v1/sql", a.limited(a.sql))
+	a.mux.HandleFunc("POST /v1/sources/{name}", a.limited(a.ingest))
+	a.mux.HandleFunc("GET /v1/subscribe/{view}", a.subscribe)
+	a.mux.HandleFunc("GET /{$}", a.index)
+	return a
+}
+
+// ServeHTTP implements http.Handler. Requests that a browser sends on behalf of
+// another site are refused: whoever reaches the port may run SQL.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && crossSite(r) {
+		writeError(w, http.StatusForbidden, &types.Error{Code: "42501", Message: "cross-site request refused",
+			Hint: "Send no Origin header, or one of this host."})
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// crossSite reports whether r carries the origin of another site.
+func crossSite(r *http.Request) bool {
+	if s := r.Header.Get("Sec-Fetch-Site"); s != "" {
+		return s != "same-origin" && s != "none"
+	}
+	o := r.Header.Get("Origin")
+	return o != "" && o != "http://"+r.Host && o != "https://"+r.Host
+}
+
+// Server returns a server of the API that ends its requests with ctx.
+func (a *API) Server() *http.Server {
+	return &http.Server{Handler: a, ReadHeaderTimeout: readHeaderTimeout}
+}
+
+// limited refuses a request when too many are being served.
+func (a *API) limited(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case a.work <- struct{}{}:
+			defer func() { <-a.work }()
+			h(w, r)
+		default:
+			w.Header().Set("Retry-After", "1")
+			writeError(w, http.StatusServiceUnavailable, &types.Error{Code: types.CodeTooManyConnections,
+				Message: fmt.Sprintf("more than %d requests at once", maxConcurrent)})
+		}
+	}
+}
+
+func (a *API) ready(w http.ResponseWriter, _ *http.Request) {
+	if err := a.cfg.Backend.Ready(); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(w, "ok\n")
+}
+
+func (a *API) index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, `tidemill %s
+
+POST /v1/sql               {"query": "SELECT 1"} or plain SQL; Accept: application/x-ndjson streams rows
+GET  /v1/subscribe/VIEW    changes as server-sent events
+POST /v1/sources/NAME      NDJSON or a JSON array, acknowledged when durable
+GET  /metrics  /livez  /readyz
+`, a.cfg.Version)
+}
+
+// ingest serves POST /v1/sources/NAME.
+func (a *API) ingest(w http.ResponseWriter, r *http.Request) {
+	body, ok := readBody(w, r, MaxIngestBytes)
+	if !ok {
+		return
+	}
+	res, err := a.cfg.Backend.Ingest(r.Context(), r.PathValue("name"), body)
+	if err != nil {
+		writeError(w, statusOf(err), asError(err))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(res)
+}
+
+// readBody reads the whole body, at most limit bytes; otherwise it has answered.
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		writeError(w, http.StatusRequestEntityTooLarge, &types.Error{Code: "54000",
+			Message: fmt.Sprintf("body is larger than %d bytes", limit), Hint: "Send it in several requests."})
+	case err != nil:
+		writeError(w, http.StatusBadRequest, &types.Error{Code: "08P01", Message: "read body: " + err.Error()})
+	default:
+		return body, true
+	}
+	return nil, false
+}
+
+// open starts a session for a request.
+func (a *API) open(r *http.Request, notice func(session.Notice)) (session.Session, error) {
+	return a.cfg.Backend.OpenSession(r.Context(), session.Options{
+		User: a.cfg.User, Database: a.cfg.Database, Remote: r.RemoteAddr, Notice: notice,
+		Params: map[string]string{"application_name": "http"},
+	})
+}
+
+// mediaType is the content type without its parameters.
+func mediaType(r *http.Request) string {
+	t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return t
+}
+
+// asError turns any error into one with a SQLSTATE.
+func asError(err error) *types.Error {
+	var te *types.Error
+	var se *sql.Error
+	switch {
+	case errors.As(err, &te):
+		return te
+	case errors.As(err, &se):
+		return &types.Error{Code: se.Code, Message: se.Message, Detail: se.Detail, Hint: se.Hint, Pos: se.Pos + 1}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &types.Error{Code: types.CodeQueryCanceled, Message: "request ended before the statement did"}
+	}
+	return &types.Error{Code: types.CodeInternal, Message: err.Error()}
+}
+
+// statusOf maps the class of a SQLSTATE to a status.
+func statusOf(err error) int {
+	code := asError(err).Code
+	switch code {
+	case types.CodeUndefinedTable:
+		return http.StatusNotFound
+	case types.CodeUnique, types.CodeSerialization:
+		return http.StatusConflict
+	}
+	switch code[:2] {
+	case "53", "57":
+		return http.StatusServiceUnavailable
+	case "XX", "58":
+		return http.StatusInternalServerError
+	}
+	return http.StatusBadRequest
+}
+
+// errorBody is the JSON form of an error.
+type errorBody struct {
+	Code     string `json:"code"`
+	Message  string `json:"message"`
+	Detail   string `json:"detail,omitempty"`
+	Hint     string `json:"hint,omitempty"`
+	Position int    `json:"position,omitempty"` // 1 + byte offset in the query
+}
+
+func bodyOf(e *types.Error) errorBody {
+	return errorBody{e.Code, e.Message, e.Detail, e.Hint, e.Pos}
+}
+
+func writeError(w http.ResponseWriter, status int, e *types.Error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]errorBody{"error": bodyOf(e)})
+}
