@@ -7,7 +7,7 @@ build: ## the one binary, in bin/tidemill
 	go build -trimpath -ldflags "-s -w" -o bin/tidemill ./cmd/tidemill
 
 test: ## all tests, from nothing
-	go test ./...
+	go test -timeout 10m $(GOTESTFLAGS) ./...
 
 race: ## the concurrent packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./internal/fabric ./internal/worker ./internal/engine ./internal/pgserver ./internal/httpapi ./internal/node .
