@@ -32,6 +32,9 @@ type Config struct {
 	Format  string            // FORMAT word in upper case; "" if none was given
 	Encode  string            // ENCODE word in upper case; "" if none was given
 	Encoded map[string]string // options after ENCODE
+	// Created is the logical time at which the object was created, microseconds since
+	// 2000-01-01 UTC: generated timestamps begin there.
+	Created int64
 	// Fabric gives the messages of NATS clients; nil in tests that need none.
 	Fabric *fabric.Fabric
 	Logf   func(format string, args ...any)
