@@ -129,13 +129,14 @@ func (b *binder) unify(what string, es []expr.Expr, poss []int) ([]expr.Expr, ty
 // commonType is PostgreSQL's resolution for UNION, CASE and the like; the error
 // is at the first that does not fit.
 func (b *binder) commonType(what string, ts []types.Type, poss []int) types.Type {
-	for n := 2; n < len(ts); n++ {
-		if _, err := expr.UnifyTypes(what, ts[:n]); err != nil {
-			check(poss[n-1], err)
-		}
-	}
 	t, err := expr.UnifyTypes(what, ts)
-	check(poss[len(poss)-1], err)
+	if err != nil {
+		for n := 2; n < len(ts); n++ {
+			_, first := expr.UnifyTypes(what, ts[:n])
+			check(poss[n-1], first)
+		}
+		check(poss[len(poss)-1], err)
+	}
 	if t.Kind == types.Unknown {
 		t = types.T(types.Text)
 	}

@@ -118,6 +118,9 @@ func (d *ddl) source(s *sql.CreateSource) catalog.Command {
 	if r.PrimaryKey != nil {
 		failHint(s.Pos(), types.CodeFeature, "A source is append-only; use CREATE TABLE for keyed rows.", "a PRIMARY KEY on a source is not supported yet")
 	}
+	if len(r.Checks) > 0 {
+		failHint(s.Pos(), types.CodeFeature, "Filter in a view over it.", "a CHECK constraint on a source is not supported yet")
+	}
 	if _, ok := r.Option("connector"); !ok {
 		failHint(s.Pos(), types.CodeInvalidParameter, "Add WITH (connector = '...').", "source %q has no connector", r.Name)
 	}

@@ -249,6 +249,9 @@ func (b *binder) sessionFunc(f *sql.FuncCall, name string) expr.Expr {
 func (b *binder) macroCall(name string, args []expr.Expr, ctx *exprCtx, pos int) expr.Expr {
 	m, ok := b.p.Macros[name]
 	if !ok {
+		m, ok = builtinMacros[name]
+	}
+	if !ok {
 		unsupported(pos, "function %s", name)
 	}
 	if len(args) > len(m.Params) || len(args) < len(m.Params)-m.Optional {

@@ -136,6 +136,18 @@ func (p *Planner) PlanView(q *sql.Query) (out *Query, err error) {
 	return b.finish(r, "view"), nil
 }
 
+// PlanValue binds an expression without columns, as in EXECUTE's arguments or
+// SUBSCRIBE ... AS OF, as a value of type t; Unknown leaves it its own.
+func (p *Planner) PlanValue(x sql.Expr, t types.Type) (out expr.Expr, err error) {
+	defer guard(&err)
+	b := p.binder()
+	e := b.expr(&exprCtx{sc: &scope{}, clause: "this context"}, x)
+	if t.Kind == types.Unknown {
+		return b.settle(e, x.Pos()), nil
+	}
+	return b.coerce(e, t, castAssignment, x.Pos()), nil
+}
+
 // finish optimises and emits a bound query.
 func (b *binder) finish(r *result, name string) *Query {
 	q := &Query{Limit: r.limitX, Offset: r.offsetX, Params: b.finalParams(), UsesNow: b.usesNow, EmitOnWindowClose: r.onClose}

@@ -24,8 +24,8 @@ type selecter struct {
 	before  applies // subqueries needed below the grouping
 	after   applies // and above it
 	sets    []*setFunc
+	setUses []colUse
 	fromSet colSet // columns of FROM, which grouping hides
-	depends map[int]bool
 }
 
 // selectItem is one column of a select list.
@@ -73,7 +73,10 @@ func (b *binder) selectStmt(sel *sql.Select, orderBy []sql.OrderItem, parent *sc
 		for i := range on {
 			on[i].e = s.grouped(on[i].e, on[i].uses)
 		}
-		s.checkSubqueries()
+		for _, f := range s.sets {
+			f.args = mapAll(f.args, func(e expr.Expr) expr.Expr { return s.grouped(e, s.setUses) })
+		}
+		s.checkSubqueries(s.after)
 		s.node = b.attach(s.node, s.after)
 		if having != nil {
 			s.node = having(s)
@@ -204,6 +207,9 @@ func (s *selecter) bindItems(settle bool) {
 		ctx := s.ctx("SELECT")
 		ctx.sets = &s.sets
 		it.e, it.uses = s.bound(ctx, it.x)
+		if len(s.sets) > 0 && s.setUses == nil {
+			s.setUses = it.uses
+		}
 		if settle || s.sel.Distinct {
 			it.e = s.b.settle(it.e, it.x.Pos())
 		}
@@ -308,6 +314,8 @@ func (s *selecter) bindHaving() func(*selecter) node {
 		for _, c := range conds {
 			preds = append(preds, conjuncts(s.grouped(c.e, c.uses))...)
 		}
+		s.checkSubqueries(own)
+		s.checkSubqueries(joins)
 		return s.b.filterBy(s.node, preds, own, joins)
 	}
 }
@@ -566,9 +574,9 @@ func (s *selecter) ungrouped(name string, pos int) {
 }
 
 // checkSubqueries refuses subqueries above the grouping that use other columns than keys.
-func (s *selecter) checkSubqueries() {
+func (s *selecter) checkSubqueries(subs applies) {
 	keys := setOf(s.keys)
-	for _, a := range s.after {
+	for _, a := range subs {
 		for _, c := range a.needs {
 			if s.fromSet.has(c) && !keys.has(c) {
 				fail(a.pos, types.CodeGrouping, "subquery uses ungrouped column %q from outer query", s.sc.qualify(scopeCol{name: s.b.cols[c].name, id: c}))

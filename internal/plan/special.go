@@ -212,15 +212,49 @@ func (b *binder) cast(ctx *exprCtx, x *sql.CastExpr) expr.Expr {
 	return b.convert(e, t, castExplicit, x.X.Pos())
 }
 
-// regCast binds casts to the reg* types that have no kind of their own: they are
-// only ever printed, so their names stand for them.
+// regCast binds casts to the reg* types that have no kind of their own. A name
+// becomes an oid; an oid becomes the name, since these types are only ever printed.
 func (b *binder) regCast(ctx *exprCtx, x *sql.CastExpr) expr.Expr {
 	e := b.expr(ctx, x.X)
 	name := x.Type.Name.Last()
-	if isString(e.Type().Kind) || e.Type().Kind == types.Unknown {
+	fromName := isString(e.Type().Kind) || e.Type().Kind == types.Unknown
+	if name == "regtype" {
+		if !fromName {
+			null := expr.Const{V: types.NullOf(types.T(types.Int4))}
+			return b.call("format_type", x.Pos(), []expr.Expr{b.coerce(e, types.T(types.Oid), castExplicit, x.Pos()), null}, []int{x.Pos(), x.Pos()})
+		}
+		c, ok := e.(expr.Const)
+		if !ok || c.V.Null {
+			unsupported(x.Pos(), "a cast to regtype of anything but a literal")
+		}
+		t, err := types.ParseTypeName(c.V.S, nil, strings.HasSuffix(c.V.S, "[]"))
+		check(x.X.Pos(), err)
+		return expr.Const{V: types.IntValue(types.Oid, int64(types.OID(t)))}
+	}
+	if fromName {
 		return b.macroCall("tidemill_"+name+"_oid", []expr.Expr{e}, ctx, x.Pos())
 	}
 	return b.macroCall("tidemill_"+name+"_name", []expr.Expr{e}, ctx, x.Pos())
+}
+
+// builtinMacros are casts that need the system catalogs.
+var builtinMacros = map[string]Macro{
+	"tidemill_regclass_name":     nameOf("pg_class", "relname"),
+	"tidemill_regproc_name":      nameOf("pg_proc", "proname"),
+	"tidemill_regnamespace_name": nameOf("pg_namespace", "nspname"),
+	"tidemill_regrole_name":      nameOf("pg_roles", "rolname"),
+	"tidemill_regproc_oid":       oidOf("pg_proc", "proname"),
+	"tidemill_regnamespace_oid":  oidOf("pg_namespace", "nspname"),
+	"tidemill_regrole_oid":       oidOf("pg_roles", "rolname"),
+}
+
+func nameOf(table, column string) Macro {
+	return Macro{Params: []types.Type{types.T(types.Oid)},
+		SQL: "SELECT coalesce((SELECT max(" + column + "::text) FROM pg_catalog." + table + " WHERE oid = $1), CASE WHEN $1 = 0 THEN '-' ELSE $1::text END)"}
+}
+
+func oidOf(table, column string) Macro {
+	return Macro{Params: []types.Type{types.T(types.Text)}, SQL: "SELECT max(oid) FROM pg_catalog." + table + " WHERE " + column + "::text = $1"}
 }
 
 // regclass is the oid of the relation that a literal names.
