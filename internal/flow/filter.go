@@ -2,6 +2,7 @@ package flow
 
 import (
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/expr"
 )
 
 // filter keeps the rows for which a predicate is true.
@@ -11,12 +12,12 @@ import (
 // goes on as it is, under a narrower selection.
 type filter struct {
 	node int
-	pred *predicate
+	pred *expr.Predicate
 	out  batch.Batch
 }
 
 func newFilter(env Env, op *Filter) (Operator, error) {
-	pred, err := compilePredicate(op.Pred)
+	pred, err := expr.CompilePredicate(op.Pred)
 	if err != nil {
 		return nil, err
 	}

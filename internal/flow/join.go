@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/expr"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -31,7 +32,7 @@ type join struct {
 	node    int
 	kind    JoinKind
 	sides   [2]joinSide
-	on      *predicate
+	on      *expr.Predicate
 	pairs   bool // pairs are part of the result
 	keys    []uint64
 	rows    []uint64 // hashes
@@ -92,7 +93,7 @@ func newJoin(env Env, op *Join) (Operator, error) {
 	j := &join{node: env.Node, kind: op.Kind, pairs: op.Kind <= JoinFull}
 	if op.On != nil {
 		var err error
-		if j.on, err = compilePredicate(op.On); err != nil {
+		if j.on, err = expr.CompilePredicate(op.On); err != nil {
 			return nil, err
 		}
 	}

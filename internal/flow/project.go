@@ -12,13 +12,13 @@ import (
 // wrong is withheld, and so will its withdrawal be, since it goes wrong alike.
 type project struct {
 	node int
-	prog *program
+	prog *expr.Program
 	out  batch.Batch
 	good rowSet
 }
 
 func newProject(env Env, op *Project) (Operator, error) {
-	prog, err := compile(op.Exprs)
+	prog, err := expr.Compile(op.Exprs)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // kinds are the column types of random tables.
-var kinds = []types.Kind{types.Int8, types.Int4, types.Text, types.Float8, types.Bool, types.Timestamp}
+var kinds = []types.Kind{types.Int8, types.Int4, types.Text, types.Float8, types.Bool, types.Timestamp, types.Numeric}
 
 // call builds a call of a function that takes its arguments as they are.
 func call(name string, args ...expr.Expr) expr.Expr {
@@ -44,6 +44,8 @@ func drawValue(t *rapid.T, ty types.Type) types.Value {
 		v.I = int64(n)
 	case types.LayoutFloat:
 		v.F = float64(n) / 2
+	case types.LayoutDec: // 1.0 and 1.00 are equal and print differently
+		v.D = []types.Decimal{{Lo: 10, Scale: 1}, {Lo: 100, Scale: 2}, {Lo: 2}, {Hi: -1, Lo: ^uint64(6)}}[n]
 	case types.LayoutStr:
 		v.S = []string{"", "a", "a longer text than a word holds", "b"}[n]
 	}
@@ -120,7 +122,9 @@ func sameTypes(a, b []types.Type) bool {
 	return true
 }
 
-func (c *circuits) column(ts []types.Type) int { return rapid.IntRange(0, len(ts)-1).Draw(c.t, "column") }
+func (c *circuits) column(ts []types.Type) int {
+	return rapid.IntRange(0, len(ts)-1).Draw(c.t, "column")
+}
 
 func (c *circuits) columns(ts []types.Type, most int) []int {
 	var cols []int
@@ -133,6 +137,9 @@ func (c *circuits) columns(ts []types.Type, most int) []int {
 // predicate draws a comparison of columns or with a constant.
 func (c *circuits) predicate(ts []types.Type) expr.Expr {
 	i := c.column(ts)
+	if ts[i].Kind == types.Numeric {
+		return &expr.IsNull{Arg: col(i, ts[i]), Negate: rapid.Bool().Draw(c.t, "not")}
+	}
 	op := rapid.SampledFrom([]string{"=", "<>", "<", ">="}).Draw(c.t, "comparison")
 	for k := range ts {
 		if k != i && ts[k] == ts[i] && rapid.Bool().Draw(c.t, "by column") {
@@ -394,6 +401,8 @@ func show(tab oracle.Table) string {
 				s += fmt.Sprintf("%q", v.S)
 			case v.T.Layout() == types.LayoutFloat:
 				s += fmt.Sprint(v.F)
+			case v.T.Layout() == types.LayoutDec:
+				s += fmt.Sprintf("%d:%d/%d", v.D.Hi, v.D.Lo, v.D.Scale)
 			default:
 				s += fmt.Sprint(v.I)
 			}

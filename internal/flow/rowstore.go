@@ -138,7 +138,7 @@ func (s *rowStore) write(w []uint64, b *batch.Batch, cols []int, i int) {
 			d := col.Dec[i]
 			w[f.at], w[f.at+1], w[f.at+2] = uint64(d.Hi), d.Lo, uint64(d.Form)<<16|uint64(uint16(d.Scale))
 			if d.Form == types.DecBig {
-				w[f.at+1] = s.text.put(bigDigits(d, col.Bytes))
+				w[f.at+1] = s.text.put(bigText(d, col.Bytes))
 			}
 		case types.LayoutIvl:
 			w[f.at], w[f.at+1] = uint64(col.Ivl[i].Micros), ivlWord(col.Ivl[i])
@@ -148,7 +148,7 @@ func (s *rowStore) write(w []uint64, b *batch.Batch, cols []int, i int) {
 	}
 }
 
-func bigDigits(d types.Decimal, arena []byte) []byte {
+func bigText(d types.Decimal, arena []byte) []byte {
 	off, n := d.Lo>>32, d.Lo&0xffffffff
 	return arena[off : off+n]
 }
@@ -197,7 +197,7 @@ func (s *rowStore) sameValue(w []uint64, f field, col *batch.Column, i int) bool
 			return false
 		}
 		if d.Form == types.DecBig {
-			return bytes.Equal(s.text.get(w[f.at+1]), bigDigits(d, col.Bytes))
+			return bytes.Equal(s.text.get(w[f.at+1]), bigText(d, col.Bytes))
 		}
 		return w[f.at+1] == d.Lo
 	case types.LayoutIvl:
