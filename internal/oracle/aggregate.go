@@ -20,7 +20,7 @@ func (o *eval) aggregate(t Table, op *flow.Aggregate) (Table, error) {
 	for _, g := range groups {
 		var row []types.Value
 		if len(g) > 0 {
-			row = pick(g[0].V, op.Keys)
+			row = leastKey(g, op.Keys)
 		}
 		failed := false
 		for i := range op.Calls {
@@ -42,6 +42,18 @@ func (o *eval) aggregate(t Table, op *flow.Aggregate) (Table, error) {
 		out = append(out, Row{row, 1})
 	}
 	return out, nil
+}
+
+// leastKey returns the first of the group's keys in the order of whole rows: they are
+// equal in SQL but may be written differently.
+func leastKey(g []Row, keys []int) []types.Value {
+	least := pick(g[0].V, keys)
+	for _, r := range g[1:] {
+		if k := pick(r.V, keys); CompareRows(k, least) < 0 {
+			least = k
+		}
+	}
+	return least
 }
 
 // errRow says that a group has no result.
