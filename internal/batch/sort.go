@@ -170,36 +170,37 @@ func appendRows(dst []uint32, rows []prefixed) []uint32 {
 	return dst
 }
 
-// fillPrefixes sets prefixes whose order agrees with the order of key k on c:
-// a smaller prefix means an earlier row, equal prefixes say nothing.
+// fillPrefixes sets the rows' prefixes; see Prefixes.
 func fillPrefixes(rows []prefixed, c *Column, k Key) {
 	layout := c.Type.Layout()
 	for x := range rows {
-		i := int(rows[x].row)
-		if c.Null(i) {
-			if !k.NullsFirst {
-				rows[x].prefix = ^uint64(0)
-			} else {
-				rows[x].prefix = 0
-			}
-			continue
-		}
-		var p uint64
-		switch layout {
-		case types.LayoutBool:
-			p = uint64(c.U8[i])
-		case types.LayoutInt:
-			p = uint64(c.I64[i]) ^ 1<<63
-		case types.LayoutFloat:
-			p = orderedFloat(c.F64[i])
-		case types.LayoutStr:
-			p = textPrefix(c.StrAt(i))
-		}
-		if k.Desc {
-			p = ^p
-		}
-		rows[x].prefix = p
+		rows[x].prefix = prefixAt(c, layout, int(rows[x].row), k)
 	}
+}
+
+// prefixAt is the prefix of the value at row i; see Prefixes.
+func prefixAt(c *Column, layout types.Layout, i int, k Key) uint64 {
+	if c.Null(i) {
+		if k.NullsFirst {
+			return 0
+		}
+		return ^uint64(0)
+	}
+	var p uint64
+	switch layout {
+	case types.LayoutBool:
+		p = uint64(c.U8[i])
+	case types.LayoutInt:
+		p = uint64(c.I64[i]) ^ 1<<63
+	case types.LayoutFloat:
+		p = orderedFloat(c.F64[i])
+	case types.LayoutStr:
+		p = textPrefix(c.StrAt(i))
+	}
+	if k.Desc {
+		return ^p
+	}
+	return p
 }
 
 // orderedFloat maps a float to an integer of the same order; NaN is the greatest.

@@ -131,34 +131,47 @@ func (s *Spine) Snapshot() *Snapshot {
 type cursor struct {
 	run        *run
 	block, row int
+	first      batch.Key // the leading order
+	prefix     []uint64  // of the block's rows, see batch.Prefixes
 }
 
-func (c *cursor) batch() *batch.Batch { return c.run.blocks[c.block] }
+func (c *cursor) batch() *batch.Batch {
+	if c.done() {
+		return nil
+	}
+	return c.run.blocks[c.block]
+}
 
 func (c *cursor) done() bool { return c.block == len(c.run.blocks) }
 
-func (c *cursor) next() {
-	c.row++
-	if c.row == c.batch().N {
-		c.block, c.row = c.block+1, 0
+// enter prepares the block that the cursor has come to.
+func (c *cursor) enter() {
+	if !c.done() {
+		c.prefix = batch.Prefixes(c.prefix, c.batch(), c.first)
 	}
 }
 
 // merging is a merge of two runs under way.
 type merging struct {
-	keys []batch.Key
-	at   int // index of a in the spine's runs; b is the next
-	a, b cursor
-	out  *batch.Builder
-	made run
+	keys  []batch.Key
+	at    int // index of a in the spine's runs; b is the next
+	a, b  cursor
+	picks []batch.Pick // rows of the cursors' blocks that are to go out next
+	out   *batch.Builder
+	used  int // rows consumed so far
+	made  run
 }
 
 func newMerging(s *Spine, at int) *merging {
-	return &merging{
-		keys: s.keys, at: at,
-		a: cursor{run: s.runs[at]}, b: cursor{run: s.runs[at+1]},
-		out: batch.NewBuilder(s.types),
+	first := batch.Key{}
+	if len(s.keys) > 0 {
+		first = s.keys[0]
 	}
+	m := &merging{keys: s.keys, at: at, out: batch.NewBuilder(s.types),
+		a: cursor{run: s.runs[at], first: first}, b: cursor{run: s.runs[at+1], first: first}}
+	m.a.enter()
+	m.b.enter()
+	return m
 }
 
 func (m *merging) done() bool { return m.a.done() && m.b.done() }
@@ -167,49 +180,91 @@ func (m *merging) done() bool { return m.a.done() && m.b.done() }
 func (m *merging) step(fuel int) int {
 	used := 0
 	for used < fuel && !m.done() {
-		used += m.one()
-		if m.out.Len() == batch.BlockRows {
+		n := m.blocks(fuel - used)
+		used += n
+		if m.out.Len() == 0 {
+			m.out.Reserve(min(batch.BlockRows, m.a.run.n+m.b.run.n-m.used))
+		}
+		m.out.AppendPicks(m.a.batch(), m.b.batch(), m.picks)
+		m.picks = m.picks[:0]
+		m.advance(&m.a)
+		m.advance(&m.b)
+		m.used += n
+		if m.out.Len() >= batch.BlockRows {
 			m.seal()
 		}
 	}
 	return max(used, 1)
 }
 
-// one hands on the lesser of the two next rows, or the sum if they are identical.
-func (m *merging) one() int {
-	switch {
-	case m.b.done():
-		m.take(&m.a)
-		return 1
-	case m.a.done():
-		m.take(&m.b)
-		return 1
+// advance moves a cursor that is through its block to the next.
+func (m *merging) advance(c *cursor) {
+	if !c.done() && c.row == c.batch().N {
+		c.block, c.row = c.block+1, 0
+		c.enter()
 	}
-	ab, bb := m.a.batch(), m.b.batch()
-	r := batch.CompareRows(ab, m.a.row, bb, m.b.row, m.keys)
-	if r == 0 {
-		r = batch.CompareWhole(ab, m.a.row, bb, m.b.row)
-	}
-	switch {
-	case r < 0:
-		m.take(&m.a)
-		return 1
-	case r > 0:
-		m.take(&m.b)
-		return 1
-	}
-	if w := ab.Weight(m.a.row) + bb.Weight(m.b.row); w != 0 {
-		m.out.AppendFrom(bb, m.b.row, w)
-	}
-	m.a.next()
-	m.b.next()
-	return 2
 }
 
-func (m *merging) take(c *cursor) {
+// blocks picks rows until one of the two blocks is used up, the output block is
+// full, or fuel rows were consumed, and returns how many were.
+func (m *merging) blocks(fuel int) int {
+	room := batch.BlockRows - m.out.Len()
+	a, b := m.a.batch(), m.b.batch()
+	switch {
+	case b == nil:
+		return m.rest(&m.a, false, min(room, fuel))
+	case a == nil:
+		return m.rest(&m.b, true, min(room, fuel))
+	}
+	used, i, j := 0, m.a.row, m.b.row
+	for i < a.N && j < b.N && len(m.picks) < room && used < fuel {
+		r := m.compare(a, i, b, j)
+		switch {
+		case r < 0:
+			m.picks = append(m.picks, batch.Pick{Row: uint32(i), Weight: a.Weight(i)})
+			i++
+			used++
+		case r > 0:
+			m.picks = append(m.picks, batch.Pick{Row: uint32(j), Second: true, Weight: b.Weight(j)})
+			j++
+			used++
+		default:
+			if w := a.Weight(i) + b.Weight(j); w != 0 {
+				m.picks = append(m.picks, batch.Pick{Row: uint32(i), Weight: w})
+			}
+			i++
+			j++
+			used += 2
+		}
+	}
+	m.a.row, m.b.row = i, j
+	return used
+}
+
+// compare orders two rows; 0 means that they are identical.
+func (m *merging) compare(a *batch.Batch, i int, b *batch.Batch, j int) int {
+	x, y := m.a.prefix[i], m.b.prefix[j]
+	switch {
+	case x < y:
+		return -1
+	case x > y:
+		return 1
+	}
+	if r := batch.CompareRows(a, i, b, j, m.keys); r != 0 {
+		return r
+	}
+	return batch.CompareWhole(a, i, b, j)
+}
+
+// rest picks up to n rows of the one block that is left.
+func (m *merging) rest(c *cursor, second bool, n int) int {
 	b := c.batch()
-	m.out.AppendFrom(b, c.row, b.Weight(c.row))
-	c.next()
+	n = min(n, b.N-c.row)
+	for range n {
+		m.picks = append(m.picks, batch.Pick{Row: uint32(c.row), Second: second, Weight: b.Weight(c.row)})
+		c.row++
+	}
+	return n
 }
 
 func (m *merging) seal() {
