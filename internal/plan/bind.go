@@ -158,7 +158,7 @@ func (b *binder) call(name string, pos int, args []expr.Expr, poss []int) expr.E
 	check(pos, err)
 	as := make([]expr.Expr, len(args))
 	for i, a := range args {
-		as[i] = b.convert(a, cast[i], castImplicit, poss[i])
+		as[i] = b.settle(b.convert(a, cast[i], castImplicit, poss[i]), poss[i])
 	}
 	if fn.Volatility == expr.Volatile && b.inView {
 		failHint(pos, types.CodeFeature, "Its value would change without any change of the data. Compute it when the data is written.",

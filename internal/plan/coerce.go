@@ -143,7 +143,14 @@ func (b *binder) commonType(what string, ts []types.Type, poss []int) types.Type
 	return t
 }
 
-func (b *binder) constCtx() *expr.Ctx { return &expr.Ctx{Zone: b.p.Session.Zone} }
+// constCtx is what constants are computed in: the session's zone, but UTC in a
+// view that is kept up to date, which has no session.
+func (b *binder) constCtx() *expr.Ctx {
+	if b.inView {
+		return &expr.Ctx{}
+	}
+	return &expr.Ctx{Zone: b.p.Session.Zone}
+}
 
 // fold computes an expression of constants ahead of time. One that goes wrong
 // stays as it is: it may never be reached.

@@ -64,7 +64,14 @@ func (b *binder) tableExpr(te sql.TableExpr, sc *scope, left *fromItem) fromItem
 		return b.tableRef(t, sc)
 	case *sql.SubqueryTable:
 		ls := lateralScope(sc, left, t.Lateral)
+		outer := b.siblings
+		if left != nil && !t.Lateral {
+			for _, v := range left.vars {
+				b.siblings = append(b.siblings, v.name)
+			}
+		}
 		r := b.query(t.Query, ls.parent, sc.ctes)
+		b.siblings = outer
 		return b.alias(fromItem{node: r.node, cols: r.cols}, "", t.Alias, t.Pos())
 	case *sql.FuncTable:
 		return b.funcTable(t, sc, left)

@@ -188,7 +188,7 @@ func (b *binder) setFunction(ctx *exprCtx, f *sql.FuncCall) (*expr.SetFunc, []ex
 	fn, cast, ret, err := expr.ResolveSet(name, ts)
 	check(f.Pos(), err)
 	for i := range args {
-		args[i] = b.convert(args[i], cast[i], castImplicit, f.Args[i].Pos())
+		args[i] = b.settle(b.convert(args[i], cast[i], castImplicit, f.Args[i].Pos()), f.Args[i].Pos())
 	}
 	if fn.Ret != ret {
 		c := *fn
@@ -220,6 +220,10 @@ func (b *binder) sessionFunc(f *sql.FuncCall, name string) expr.Expr {
 	text := func(k types.Kind, s string) expr.Expr { return expr.Const{V: types.Value{T: types.T(k), S: s}} }
 	if len(f.Args) == 0 {
 		switch name {
+		case "current_database", "current_schema", "version", "pg_backend_pid", "pg_is_in_recovery":
+			b.needSession(name+"()", f.Pos())
+		}
+		switch name {
 		case "now", "transaction_timestamp", "statement_timestamp":
 			return b.now(name+"()", f.Pos())
 		case "current_database":
@@ -243,6 +247,13 @@ func (b *binder) sessionFunc(f *sql.FuncCall, name string) expr.Expr {
 		unsupported(f.Pos(), "function %s", name)
 	}
 	return nil
+}
+
+// needSession refuses what only a session knows in a view that is kept up to date.
+func (b *binder) needSession(name string, pos int) {
+	if b.inView {
+		failHint(pos, types.CodeFeature, "A view is the same for every session.", "%s in a view that is kept up to date is not supported", name)
+	}
 }
 
 // macroCall expands a function over the system catalogs into its query.

@@ -103,6 +103,7 @@ type binder struct {
 	usesNow   bool
 	macroArgs []expr.Expr // arguments of the macro being expanded
 	inMacro   bool
+	siblings  []string // FROM items that a subquery without LATERAL cannot see, for messages
 }
 
 func (p *Planner) binder() *binder {

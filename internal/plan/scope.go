@@ -24,7 +24,6 @@ type rangeVar struct {
 	rel     *catalog.Relation
 	cols    []scopeCol
 	aliased bool
-	noRefs  bool // not visible from here: LATERAL or the join's shape forbids it
 }
 
 // scope is what names mean at one query level.
@@ -169,6 +168,11 @@ func (b *binder) findVar(sc *scope, schema, table string, pos int) (*rangeVar, *
 					"invalid reference to FROM-clause entry for table %q", table)
 			}
 		}
+	}
+	if slices.Contains(b.siblings, table) {
+		failWith(pos, &types.Error{Code: types.CodeUndefinedTable, Message: "invalid reference to FROM-clause entry for table \"" + table + "\"",
+			Detail: "There is an entry for table \"" + table + "\", but it cannot be referenced from this part of the query.",
+			Hint:   "To reference that table, you must mark this subquery with LATERAL."})
 	}
 	fail(pos, types.CodeUndefinedTable, "missing FROM-clause entry for table %q", table)
 	panic("unreachable")

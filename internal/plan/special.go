@@ -357,6 +357,9 @@ func (b *binder) now(name string, pos int) expr.Expr {
 func (b *binder) valueFunc(x *sql.ValueFunc) expr.Expr {
 	text := func(s string) expr.Expr { return expr.Const{V: types.Value{T: types.T(types.Name), S: s}} }
 	kind := types.TimestampTZ
+	if strings.Contains(x.Name, "user") || x.Name == "current_role" || x.Name == "current_catalog" || x.Name == "current_schema" {
+		b.needSession(strings.ToUpper(x.Name), x.Pos())
+	}
 	switch x.Name {
 	case "current_date":
 		kind = types.Date
