@@ -251,27 +251,25 @@ func anyNull(b *batch.Batch, cols []int, i int) bool {
 func (j *join) pushPlain(st *Step, port int, b *batch.Batch, out Emitter) {
 	me, other := &j.sides[port], &j.sides[1-port]
 	lone := j.apart[:0]
-	for k, h := range j.keys {
-		i := b.Row(k)
-		g := other.m.find(h, b, me.keys, i)
-		if me.gate != gateNone && me.gate.open(other.m.oldWeight(g)) {
-			lone = append(lone, uint32(i))
-		}
-		if g != 0 && j.pairs {
-			j.pairWith(st, port, b, k, g, out)
+	for from := 0; from < len(j.keys); from += probeRows {
+		to := min(from+probeRows, len(j.keys))
+		for k, g := range other.m.findAll(j.keys[from:to], b, me.keys, from) {
+			if me.gate != gateNone && me.gate.open(other.m.oldWeight(g)) {
+				lone = append(lone, uint32(b.Row(from+k)))
+			}
+			if g != 0 && j.pairs {
+				j.pairWith(st, port, b, from+k, g, out)
+			}
 		}
 	}
 	j.emitPairs(st, port, b, out)
 	if len(lone) > 0 {
 		j.emitLoneOf(port, b, lone, out)
 	}
-	for k, h := range j.keys {
-		i := b.Row(k)
-		if me.m.keysOnly {
-			me.m.addKey(h, b, me.keys, i, b.Weight(i))
-		} else {
-			me.m.add(h, j.rows[k], b, i, b.Weight(i))
-		}
+	if me.m.keysOnly {
+		me.m.addKeys(j.keys, b, me.keys)
+	} else {
+		me.m.addAll(j.keys, j.rows, b, nil, nil)
 	}
 }
 
@@ -358,10 +356,7 @@ func (j *join) dropZeros(o *batch.Batch) {
 // pushOn pushes a block of a join with a further condition.
 func (j *join) pushOn(st *Step, port int, b *batch.Batch, out Emitter) {
 	me, other := &j.sides[port], &j.sides[1-port]
-	for k, h := range j.keys {
-		i := b.Row(k)
-		j.ids[k], j.fresh[k] = me.m.add(h, j.rows[k], b, i, b.Weight(i))
-	}
+	me.m.addAll(j.keys, j.rows, b, j.ids, j.fresh)
 	for k, h := range j.keys {
 		if !j.pairs && other.gate == gateNone && !j.fresh[k] {
 			continue // its count is known, and nothing else depends on its pairs

@@ -27,6 +27,8 @@ type multimap struct {
 	touchedG []touchedGroup
 	touchedR []touchedRow
 	deadG    []uint32 // keysOnly: groups whose weight has been 0
+	found    []uint32 // scratch of findAll
+	heads    []uint32
 }
 
 // group is the rows of one key.
@@ -67,6 +69,7 @@ const groupChunkBits = 10
 func newMultimap(ts []types.Type, keys []int, header int) *multimap {
 	m := &multimap{rowStore: newRowStore(ts, header), keys: keys, nextG: 1}
 	m.all = allColumns(ts)
+	m.found, m.heads = make([]uint32, probeRows), make([]uint32, probeRows)
 	return m
 }
 
@@ -93,21 +96,95 @@ func (m *multimap) group(g uint32) *group {
 // find returns the group whose key is columns cols of physical row i of b, or 0.
 func (m *multimap) find(hash uint64, b *batch.Batch, cols []int, i int) uint32 {
 	p := m.byKey.probe(hash)
-next:
 	for g := p.next(); g != 0; g = p.next() {
-		gr := m.group(g)
-		if gr.hash != hash {
-			continue
+		if gr := m.group(g); gr.hash == hash && m.equalKey(m.row(gr.head), b, cols, i) {
+			return g
 		}
-		w := m.row(gr.head)
-		for n, k := range m.keys {
-			if !m.equal(w, k, &b.Cols[cols[n]], i) {
-				continue next
-			}
-		}
-		return g
 	}
 	return 0
+}
+
+// probeRows is how many rows are looked up together: the memory that the lookups
+// wait for is then fetched for many at once, and stays in the nearest caches.
+const probeRows = 512
+
+// findAll is find for the selected rows from..from+len(hashes) of b; the result is
+// valid until the next call.
+func (m *multimap) findAll(hashes []uint64, b *batch.Batch, cols []int, from int) []uint32 {
+	groups, heads := m.found[:len(hashes)], m.heads[:len(hashes)]
+	for k, h := range hashes {
+		p := m.byKey.probe(h)
+		groups[k] = p.next()
+	}
+	for k, g := range groups {
+		heads[k] = 0
+		if g != 0 {
+			if gr := m.group(g); gr.hash == hashes[k] {
+				heads[k] = gr.head
+			}
+		}
+	}
+	if col := oneInt(b, cols); col != nil {
+		c := m.keys[0]
+		at := m.fields[c].at
+		for k, row := range heads {
+			if row != 0 {
+				if w := m.row(row); int64(w[at]) != col[b.Row(from+k)] || m.null(w, c) {
+					heads[k] = 0
+				}
+			}
+		}
+	} else {
+		for k, row := range heads {
+			if row != 0 && !m.equalKey(m.row(row), b, cols, b.Row(from+k)) {
+				heads[k] = 0
+			}
+		}
+	}
+	for k, g := range groups {
+		if g != 0 && heads[k] == 0 { // another key with the same tag
+			groups[k] = m.find(hashes[k], b, cols, b.Row(from+k))
+		}
+	}
+	return groups
+}
+
+// oneInt returns the values of the key if it is one integer column without NULLs.
+func oneInt(b *batch.Batch, cols []int) []int64 {
+	if len(cols) == 1 && b.Cols[cols[0]].Valid == nil && b.Cols[cols[0]].Type.Layout() == types.LayoutInt {
+		return b.Cols[cols[0]].I64
+	}
+	return nil
+}
+
+func (m *multimap) equalKey(w []uint64, b *batch.Batch, cols []int, i int) bool {
+	for n, k := range m.keys {
+		if !m.equal(w, k, &b.Cols[cols[n]], i) {
+			return false
+		}
+	}
+	return true
+}
+
+// addAll adds the selected rows of b with their weights. ids and fresh, if not nil,
+// get the row of each and whether it is new.
+func (m *multimap) addAll(keys, rows []uint64, b *batch.Batch, ids []uint32, fresh []bool) {
+	for from := 0; from < len(keys); from += probeRows {
+		to := min(from+probeRows, len(keys))
+		groups := m.findAll(keys[from:to], b, m.keys, from)
+		rowIDs := m.heads[:to-from] // findAll is done with them
+		for k, h := range rows[from:to] {
+			p := m.byRow.probe(h)
+			rowIDs[k] = p.next()
+		}
+		for k, g := range groups {
+			i := b.Row(from + k)
+			row, isNew := m.add(keys[from+k], rows[from+k], b, i, b.Weight(i), g)
+			if ids != nil {
+				ids[from+k], fresh[from+k] = row, isNew
+			}
+		}
+	}
 }
 
 // findAs returns the group with the key of group g of o, or 0.
@@ -132,9 +209,24 @@ next:
 	return 0
 }
 
-// addKey adds weight w to the key in columns cols of row i of b, in a multimap of keys only.
-func (m *multimap) addKey(hash uint64, b *batch.Batch, cols []int, i int, w int64) {
-	g := m.find(hash, b, cols, i)
+// addKeys adds the keys in columns cols of the selected rows of b with their
+// weights, in a multimap of keys only.
+func (m *multimap) addKeys(hashes []uint64, b *batch.Batch, cols []int) {
+	for from := 0; from < len(hashes); from += probeRows {
+		to := min(from+probeRows, len(hashes))
+		for k, g := range m.findAll(hashes[from:to], b, cols, from) {
+			i := b.Row(from + k)
+			m.addKey(hashes[from+k], b, cols, i, b.Weight(i), g)
+		}
+	}
+}
+
+// addKey adds weight w to the key in columns cols of row i of b, whose group is g if
+// that is known.
+func (m *multimap) addKey(hash uint64, b *batch.Batch, cols []int, i int, w int64, g uint32) {
+	if g == 0 {
+		g = m.find(hash, b, cols, i)
+	}
 	if g == 0 {
 		row := m.alloc()
 		m.write(m.row(row), b, cols, i)
@@ -147,8 +239,9 @@ func (m *multimap) addKey(hash uint64, b *batch.Batch, cols []int, i int, w int6
 	}
 }
 
-// add adds weight w to row i of b. It returns the row and whether it is new.
-func (m *multimap) add(keyHash, rowHash uint64, b *batch.Batch, i int, w int64) (row uint32, fresh bool) {
+// add adds weight w to row i of b, whose group is g if that is known. It returns the
+// row and whether it is new.
+func (m *multimap) add(keyHash, rowHash uint64, b *batch.Batch, i int, w int64, g uint32) (row uint32, fresh bool) {
 	p := m.byRow.probe(rowHash)
 	for row = p.next(); row != 0; row = p.next() {
 		if m.same(m.row(row), b, m.all, i) {
@@ -156,7 +249,7 @@ func (m *multimap) add(keyHash, rowHash uint64, b *batch.Batch, i int, w int64) 
 		}
 	}
 	if row == 0 {
-		row, fresh = m.insert(keyHash, rowHash, b, i), true
+		row, fresh = m.insert(keyHash, rowHash, b, i, g), true
 	}
 	words := m.row(row)
 	if m.trackR {
@@ -172,8 +265,10 @@ func (m *multimap) add(keyHash, rowHash uint64, b *batch.Batch, i int, w int64) 
 	return row, fresh
 }
 
-func (m *multimap) insert(keyHash, rowHash uint64, b *batch.Batch, i int) uint32 {
-	g := m.find(keyHash, b, m.keys, i)
+func (m *multimap) insert(keyHash, rowHash uint64, b *batch.Batch, i int, g uint32) uint32 {
+	if g == 0 {
+		g = m.find(keyHash, b, m.keys, i)
+	}
 	if g == 0 {
 		g = m.newGroup(keyHash)
 	}

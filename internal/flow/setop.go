@@ -34,13 +34,10 @@ func newSetOp(env Env, op *SetOp) *setOp {
 
 func (s *setOp) Push(_ *Step, port int, b *batch.Batch, _ Emitter) {
 	s.keys = batch.HashRows(s.keys[:cap(s.keys)], b, s.all)
-	for k, h := range s.keys {
-		i := b.Row(k)
-		if port == 0 {
-			s.left.add(h, h, b, i, b.Weight(i))
-		} else {
-			s.right.addKey(h, b, s.all, i, b.Weight(i))
-		}
+	if port == 0 {
+		s.left.addAll(s.keys, s.keys, b, nil, nil)
+	} else {
+		s.right.addKeys(s.keys, b, s.all)
 	}
 }
 

@@ -66,10 +66,7 @@ func newTopN(env Env, op *TopN) *topN {
 func (t *topN) Push(_ *Step, _ int, b *batch.Batch, _ Emitter) {
 	t.keys = batch.HashRows(t.keys[:cap(t.keys)], b, t.Partition)
 	t.rows = batch.HashRows(t.rows[:cap(t.rows)], b, t.m.all)
-	for k, h := range t.keys {
-		i := b.Row(k)
-		t.m.add(h, t.rows[k], b, i, b.Weight(i))
-	}
+	t.m.addAll(t.keys, t.rows, b, nil, nil)
 }
 
 func (t *topN) Flush(st *Step, out Emitter) {
