@@ -104,7 +104,7 @@ func bigDigits(z *big.Int) int {
 	if z.Sign() == 0 {
 		return 0
 	}
-	n := int(float64(z.BitLen()-1) * 0.30102999566398120)
+	n := int(float64(z.BitLen()-1)*0.30102999566398120) + 1
 	if new(big.Int).Abs(z).Cmp(bigPow10(n)) >= 0 {
 		n++
 	}

@@ -52,6 +52,7 @@ type dtDecoder struct {
 	textMonth, twoDigitYear bool
 	julian, bc              bool
 	meridian                int
+	noNow                   bool // the current time was asked for and is not known
 	badZone                 string
 }
 
@@ -91,13 +92,20 @@ func (d *dtDecoder) run(s string) dtError {
 		if d.have&maskTime != maskTime {
 			return dtBadFormat
 		}
-		return dtOK
+		return d.nowKnown()
 	}
 	if d.special < 0 && d.have&maskDate != maskDate {
 		return dtBadFormat
 	}
 	if d.have&maskDSTMod != 0 && (d.zone != nil || d.have&maskTZ == 0) {
 		return dtBadFormat
+	}
+	return d.nowKnown()
+}
+
+func (d *dtDecoder) nowKnown() dtError {
+	if d.noNow {
+		return dtNoNow
 	}
 	return dtOK
 }
@@ -253,7 +261,7 @@ func (d *dtDecoder) date(s string) (fieldMask, dtError) {
 		}
 		have |= got
 	}
-	if have&(maskDate|maskTime) != maskDate && have&maskDate != maskDate {
+	if have&^(maskDOY|maskTZ) != maskDate {
 		return 0, dtBadFormat
 	}
 	return have &^ d.have, dtOK
@@ -473,7 +481,7 @@ func (d *dtDecoder) fraction(s string) dtError {
 
 func fractionMicros(s string) (int, dtError) {
 	if len(s) == 1 {
-		return 0, dtBadFormat
+		return 0, dtOK
 	}
 	f, err := strconv.ParseFloat("0"+s, 64)
 	if err != nil || strings.Count(s, ".") != 1 {

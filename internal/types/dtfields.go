@@ -184,20 +184,24 @@ func leadingInt(s string, bits uint) (x int64, rest string, ok bool) {
 	}
 	start := i
 	ok = true
-	limit := int64(1)<<(bits-1) - 1
+	limit := uint64(1)<<(bits-1) - 1
+	if neg {
+		limit++
+	}
+	var u uint64
 	for ; i < len(s) && isDigit(s[i]); i++ {
-		d := int64(s[i] - '0')
-		if x > (limit-d)/10 {
-			ok, x = false, limit
+		d := uint64(s[i] - '0')
+		if u > (limit-d)/10 {
+			ok, u = false, limit
 			continue
 		}
-		x = x*10 + d
+		u = u*10 + d
 	}
 	if i == start {
 		return 0, s, true
 	}
 	if neg {
-		x = -x
+		u = -u
 	}
-	return x, s[i:], ok
+	return int64(u), s[i:], ok
 }

@@ -1,6 +1,7 @@
 package types
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -75,7 +76,7 @@ func (d *dtDecoder) reserved(w int) (fieldMask, dtError) {
 		return 0, dtBadFormat
 	}
 	if !d.st.HasNow {
-		return 0, dtNoNow
+		d.noNow = true
 	}
 	_, off := ZoneOffset(d.st.Now, d.st.zone())
 	local := d.st.Now + int64(off)*MicrosPerSecond
@@ -306,7 +307,41 @@ func Zone(name string) (*time.Location, bool) {
 			return loc, true
 		}
 	}
-	return nil, false
+	return posixZone(name)
+}
+
+// posixZone reads GMT+2 or +2:30, hours west of Greenwich as POSIX has it.
+func posixZone(s string) (*time.Location, bool) {
+	i := 0
+	if strings.HasPrefix(s, "<") {
+		if i = strings.IndexByte(s, '>') + 1; i == 0 {
+			return nil, false
+		}
+	}
+	for i < len(s) && isAlpha(s[i]) {
+		i++
+	}
+	off, err := decodeOffset(s[i:])
+	if err != dtOK {
+		return nil, false
+	}
+	return time.FixedZone(strings.ToUpper(strings.Trim(s[:i], "<>")), -off), true
+}
+
+// SessionZone returns the time zone that SET TIME ZONE names: as Zone, and a
+// number is hours east of Greenwich.
+func SessionZone(name string) (*time.Location, bool) {
+	const maxHours = 168
+	if h, err := strconv.ParseFloat(strings.Trim(name, asciiSpace), 64); err == nil {
+		if h < -maxHours || h > maxHours || h != h {
+			return nil, false
+		}
+		var label [16]byte
+		st := Style{}
+		off := int(h * 3600)
+		return time.FixedZone(string(appendZone(label[:0], &st, off, "")), off), true
+	}
+	return Zone(name)
 }
 
 // zoneSmall are the words within zone names that are not written with a capital.

@@ -2,7 +2,6 @@ package types
 
 import (
 	"math"
-	"math/bits"
 	"strconv"
 	"strings"
 )
@@ -117,7 +116,7 @@ func (d *ivlDecoder) fields(s string, st *Style, finest unit, minuteToSecond boo
 			case tokUnits:
 				next = unit(tok.val)
 			case tokAgo:
-				ago, next = true, unitNone
+				ago, next = true, unitJulian // a number needs a unit before "ago"
 			default:
 				return dtBadFormat
 			}
@@ -248,13 +247,9 @@ func (d *ivlDecoder) add(u unit, val int64, frac float64) (fieldMask, dtError) {
 }
 
 func (d *ivlDecoder) addMicros(val int64, frac float64, scale int64) bool {
-	hi, lo := bits.Mul64(uint64(abs64(val)), uint64(scale))
-	if hi != 0 || lo > math.MaxInt64 {
+	us, ok := MulInt64(val, scale).Int64()
+	if !ok {
 		return false
-	}
-	us := int64(lo)
-	if val < 0 {
-		us = -us
 	}
 	sum := d.micros + us
 	if (d.micros^sum)&(us^sum) < 0 {
@@ -269,7 +264,7 @@ func (d *ivlDecoder) fracMicros(frac float64, scale int64) bool {
 	if frac == 0 {
 		return true
 	}
-	frac *= float64(scale)
+	frac = float64(frac * float64(scale)) // never fused with the subtraction
 	us := int64(frac)
 	if frac -= float64(us); frac > 0.5 {
 		us++
@@ -288,7 +283,7 @@ func (d *ivlDecoder) fracDays(frac float64, scale int) bool {
 	if frac == 0 {
 		return true
 	}
-	frac *= float64(scale)
+	frac = float64(frac * float64(scale))
 	days := int64(frac)
 	return addInt32(&d.days, days, 1) && d.fracMicros(frac-float64(days), MicrosPerDay)
 }

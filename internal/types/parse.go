@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 func badText(k Kind, s string) *Error {
@@ -325,19 +326,27 @@ func parseBytea(s string) (string, error) {
 	return string(b), nil
 }
 
+// parseHexBytea reads pairs of hexadecimal digits with spaces between the pairs.
 func parseHexBytea(s string) (string, error) {
-	clean := strings.Map(func(r rune) rune {
-		if r < 0x80 && strings.ContainsRune(" \n\t\r", r) {
-			return -1
+	b := make([]byte, 0, len(s)/2)
+	for i := 0; i < len(s); {
+		if strings.IndexByte(" \n\t\r", s[i]) >= 0 {
+			i++
+			continue
 		}
-		return r
-	}, s)
-	b, err := hex.DecodeString(clean)
-	if err == nil {
-		return string(b), nil
+		pair := s[i:min(i+2, len(s))]
+		for j := range len(pair) {
+			if !isDigit(pair[j]) && (pair[j]|0x20 < 'a' || pair[j]|0x20 > 'f') {
+				bad := cutUTF8(s[i+j:], utf8.UTFMax)
+				_, size := utf8.DecodeRuneInString(bad)
+				return "", &Error{Code: CodeInvalidParameter, Message: `invalid hexadecimal digit: "` + bad[:size] + `"`}
+			}
+		}
+		if len(pair) < 2 {
+			return "", &Error{Code: CodeInvalidParameter, Message: "invalid hexadecimal data: odd number of digits"}
+		}
+		b, _ = hex.AppendDecode(b, []byte(pair))
+		i += 2
 	}
-	if bad, ok := err.(hex.InvalidByteError); ok {
-		return "", &Error{Code: CodeInvalidParameter, Message: `invalid hexadecimal digit: "` + string([]byte{byte(bad)}) + `"`}
-	}
-	return "", &Error{Code: CodeInvalidParameter, Message: "invalid hexadecimal data: odd number of digits"}
+	return string(b), nil
 }

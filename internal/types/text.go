@@ -1,6 +1,7 @@
 package types
 
 import (
+	"bytes"
 	"encoding/hex"
 	"strconv"
 )
@@ -117,6 +118,9 @@ func appendFloat(dst []byte, f float64, digits, bits int) []byte {
 	// From the scientific form take the digits and the exponent.
 	var buf [32]byte
 	e := strconv.AppendFloat(buf[:0], f, 'e', prec, bits)
+	if digits < 0 && (f >= 1<<24 || f <= -1<<24) && (bits == 32 || f >= 1<<53 || f <= -1<<53) {
+		e = insideInterval(e, f, bits)
+	}
 	if e[0] == '-' {
 		dst = append(dst, '-')
 		e = e[1:]
@@ -194,4 +198,47 @@ func AppendBytea(dst, b []byte, escape bool) []byte {
 		}
 	}
 	return dst
+}
+
+// insideInterval returns e, the shortest digits that read back as f, unless they
+// lie on the border of what reads back as f, which strconv takes when the border
+// rounds to f and PostgreSQL never does: 1e+23 is 9.999999999999999e+22. Then it
+// is the shortest within the borders. Only numbers too large for fractions have such.
+func insideInterval(e []byte, f float64, bits int) []byte {
+	const maxDigits = 17
+	for digits := 1; digits <= maxDigits && !inside(e, f, bits); digits++ {
+		e = strconv.AppendFloat(e[:0], f, 'e', digits-1, bits)
+	}
+	return e
+}
+
+// inside reports whether e and its neighbours on both sides read back as f.
+func inside(e []byte, f float64, bits int) bool {
+	at := bytes.IndexByte(e, 'e')
+	var buf [64]byte
+	above := append(buf[:0], e[:at]...)
+	if bytes.IndexByte(above, '.') < 0 {
+		above = append(above, '.')
+	}
+	digits := len(above)
+	above = append(append(above, "000000000000000000001"...), e[at:]...)
+	if x, err := strconv.ParseFloat(string(above), bits); err != nil || x != f {
+		return false
+	}
+	below := above
+	for i := digits - 1; i >= 0; i-- { // subtract one from the last place
+		if !isDigit(below[i]) {
+			continue
+		}
+		if below[i] != '0' {
+			below[i]--
+			break
+		}
+		below[i] = '9'
+	}
+	for i := digits; below[i] != 'e'; i++ {
+		below[i] = '9'
+	}
+	x, err := strconv.ParseFloat(string(below), bits)
+	return err == nil && x == f
 }
