@@ -317,6 +317,9 @@ func (a *aggVarDec) variance(w []uint64, count int64) (types.Decimal, error) {
 		s.Mul(s, pow10(-up/2))
 	}
 	bigNum, bigDen := a.ratio(count, s, q)
+	if bigNum.Sign() == 0 {
+		return types.Decimal{}, nil
+	}
 	a.arena = a.arena[:0]
 	num, err := types.DecFromBig(bigNum, int16(scale), &a.arena)
 	if err != nil {

@@ -53,7 +53,7 @@ func (a *aggSumFloat) final(refs []state.Ref, dst *batch.Column, n int, errs []a
 			continue
 		}
 		if a.avg {
-			f /= float64(count)
+			f = a.exact.mean(w[1:1+exactWords], f, count)
 		}
 		if a.single {
 			f = float64(float32(f))
@@ -61,6 +61,20 @@ func (a *aggSumFloat) final(refs []state.Ref, dst *batch.Column, n int, errs []a
 		dst.AppendFloat(n+k, f)
 	}
 	return errs
+}
+
+// mean returns the sum in w, which rounds to f, divided by count. What rounding lost
+// is divided too, so that the mean of equal values is the value.
+func (x *exactSums) mean(w []uint64, f float64, count int64) float64 {
+	n := float64(count)
+	q := f / n
+	if count == 1 || math.IsNaN(q) || math.IsInf(q, 0) {
+		return q
+	}
+	x.add(w, f, -1)
+	lost, _ := x.value(w, 53)
+	x.add(w, f, 1)
+	return q + (math.FMA(-q, n, f)+lost)/n
 }
 
 func (a *aggSumFloat) forget(r state.Ref) { a.exact.reset(a.of(r)[1 : 1+exactWords]) }
