@@ -174,13 +174,13 @@ func (d *CSV) Decode(data []byte, bu *batch.Builder, bad func(Bad)) {
 func (d *CSV) DecodePart(data []byte, last bool, max int, bu *batch.Builder, bad func(Bad)) int {
 	pos := 0
 	for n := 0; n < max && pos < len(data); {
-		if data[pos] == '\n' || data[pos] == '\r' {
-			pos++
+		if (data[pos] == '\n' || data[pos] == '\r') && d.width != 1 {
+			pos++ // of one field, an empty line is a record: NULL
 			continue
 		}
 		fields, next, err := d.rd.Next(data, pos)
 		if !last && len(data)-pos <= MaxRecordBytes &&
-			(d.rd.open || errors.Is(err, errUnterminated) || err != nil && data[next-1] != '\n') {
+			(d.rd.open || errors.Is(err, errUnterminated) || err != nil && data[next-1] != '\n' || next == len(data) && data[next-1] == '\r') {
 			return pos
 		}
 		n++

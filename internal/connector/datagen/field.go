@@ -218,7 +218,7 @@ func (f *field) parse(name string, t types.Type) (types.Value, bool) {
 	v, err := types.Parse(t, text, types.Style{})
 	finite := err == nil && !math.IsNaN(v.F) && !math.IsInf(v.F, 0) && v.D.IsFinite()
 	if f.isClock() && finite {
-		finite = v.I > math.MinInt32 && v.I < math.MaxInt32 || f.typ.Kind != types.Date && types.ValidTimestamp(v.I)
+		finite = v.I > math.MinInt32 && v.I < math.MaxInt32 || f.typ.Kind != types.Date && v.I != types.TimestampNegInf && v.I != types.TimestampPosInf && types.ValidTimestamp(v.I)
 	}
 	if !finite {
 		f.o.Bad(f.opt(name), text, fmt.Sprintf("a finite value of type %s", t))
