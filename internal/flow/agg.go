@@ -92,7 +92,7 @@ func newAggregate(env Env, op *Aggregate) (Operator, error) {
 	a := &aggregate{env: env, op: op}
 	for i := range op.Calls {
 		call := &op.Calls[i]
-		acc, err := newAccumulator(env.In[0], call)
+		acc, err := newAccumulator(env.In[0], call, len(env.AppendOnly) > 0 && env.AppendOnly[0])
 		if err != nil {
 			return nil, fmt.Errorf("aggregate %d, %s: %w", i, call.Fn.Name, err)
 		}

@@ -9,8 +9,9 @@ import (
 	"github.com/tidemill/tidemill/internal/types"
 )
 
-// newAccumulator returns the kernel of a call over rows of the types in.
-func newAccumulator(in []types.Type, call *AggCall) (accumulator, error) {
+// newAccumulator returns the kernel of a call over rows of the types in, of which
+// none ever goes if appendOnly.
+func newAccumulator(in []types.Type, call *AggCall, appendOnly bool) (accumulator, error) {
 	if call.Fn.Op == expr.AggCountStar || call.Fn.Op == expr.AggCount && len(call.Args) == 0 {
 		return &aggCount{col: -1, rows: call.Filter < 0 && !call.Distinct}, nil
 	}
@@ -28,9 +29,9 @@ func newAccumulator(in []types.Type, call *AggCall) (accumulator, error) {
 	case expr.AggSum, expr.AggAvg:
 		return newSum(t, call, call.Fn.Op == expr.AggAvg)
 	case expr.AggMin, expr.AggAnyValue:
-		return newExtreme(t, col, false), nil
+		return newExtreme(t, col, false, appendOnly), nil
 	case expr.AggMax:
-		return newExtreme(t, col, true), nil
+		return newExtreme(t, col, true, appendOnly), nil
 	case expr.AggBoolAnd, expr.AggBoolOr:
 		return &aggBool{col: col, or: call.Fn.Op == expr.AggBoolOr}, nil
 	case expr.AggSingle:

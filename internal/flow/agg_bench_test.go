@@ -41,13 +41,13 @@ type nowhere struct{ rows int }
 
 func (n *nowhere) Emit(b *batch.Batch) { n.rows += b.Len() }
 
-func benchAggregate(b *testing.B, keys int, calls ...AggCall) {
+func benchAggregate(b *testing.B, keys int, only bool, calls ...AggCall) {
 	blocks := bidBlocks(256, keys)
 	out := []types.Type{types.T(types.Int8)}
 	for _, c := range calls {
 		out = append(out, c.Ret)
 	}
-	a, err := newAggregate(Env{In: [][]types.Type{bidTypes}, Out: out}, &Aggregate{Keys: []int{0}, Calls: calls})
+	a, err := newAggregate(Env{In: [][]types.Type{bidTypes}, Out: out, AppendOnly: []bool{only}}, &Aggregate{Keys: []int{0}, Calls: calls})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -70,19 +70,57 @@ func benchAggregate(b *testing.B, keys int, calls ...AggCall) {
 }
 
 func BenchmarkAggregateCountSum(b *testing.B) {
-	benchAggregate(b, 100000, aggCall(expr.AggCountStar, types.Int8), aggCall(expr.AggSum, types.Int8, 1))
+	benchAggregate(b, 100000, false, aggCall(expr.AggCountStar, types.Int8), aggCall(expr.AggSum, types.Int8, 1))
 }
 
 func BenchmarkAggregateSumFloat(b *testing.B) {
-	benchAggregate(b, 100000, aggCall(expr.AggSum, types.Float8, 2))
+	benchAggregate(b, 100000, false, aggCall(expr.AggSum, types.Float8, 2))
 }
 
 func BenchmarkAggregateMax(b *testing.B) {
-	benchAggregate(b, 100000, aggCall(expr.AggMax, types.Int8, 1))
+	benchAggregate(b, 100000, false, aggCall(expr.AggMax, types.Int8, 1))
 }
 
 func BenchmarkAggregateCountDistinct(b *testing.B) {
 	c := aggCall(expr.AggCount, types.Int8, 1)
 	c.Distinct = true
-	benchAggregate(b, 1000, c)
+	benchAggregate(b, 1000, false, c)
+}
+
+func BenchmarkAggregateMaxAppendOnly(b *testing.B) {
+	benchAggregate(b, 100000, true, aggCall(expr.AggMax, types.Int8, 1))
+}
+
+// Every step withdraws the rows of the step before.
+func BenchmarkAggregateMaxRetracting(b *testing.B) {
+	blocks := bidBlocks(2*stepBlocks, 100000)
+	gone := make([]*batch.Batch, len(blocks))
+	for i, bl := range blocks {
+		x := *bl
+		for range x.N {
+			x.Weights = append(x.Weights, -1)
+		}
+		gone[i] = &x
+	}
+	out := []types.Type{types.T(types.Int8), types.T(types.Int8)}
+	a, err := newAggregate(Env{In: [][]types.Type{bidTypes}, Out: out},
+		&Aggregate{Keys: []int{0}, Calls: []AggCall{aggCall(expr.AggMax, types.Int8, 1)}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var st Step
+	sink := &nowhere{}
+	b.ReportAllocs()
+	for b.Loop() {
+		at := int(st.N) % 2 * stepBlocks
+		for i := range stepBlocks {
+			a.Push(&st, 0, blocks[at+i], sink)
+			if st.N > 0 {
+				a.Push(&st, 0, gone[stepBlocks-at+i], sink)
+			}
+		}
+		a.Flush(&st, sink)
+		st.N++
+	}
+	b.ReportMetric(float64(b.N)*2*stepBlocks*batch.BlockRows/b.Elapsed().Seconds()/1e6, "Mrows/s")
 }

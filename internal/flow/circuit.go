@@ -47,12 +47,14 @@ func (n *running) label() string { return n.placed.op.Describe() }
 
 func newCircuit(nodes []placed, worker int, opt Options) (*Circuit, error) {
 	c := &Circuit{worker: worker, opt: opt, inputs: map[string][]*running{}}
+	only := appendOnly(nodes)
 	for _, p := range nodes {
 		n := &running{placed: p}
 		n.emit.c = c
 		env := Env{Node: p.node, Out: p.out}
 		for port, from := range p.in {
 			env.In = append(env.In, nodes[from].out)
+			env.AppendOnly = append(env.AppendOnly, only[from])
 			c.nodes[from].emit.to = append(c.nodes[from].emit.to, edge{n, port})
 		}
 		op, err := build(env, p, worker, opt)

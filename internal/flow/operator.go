@@ -38,6 +38,8 @@ type Env struct {
 	Node int            // index in the spec, for errors
 	In   [][]types.Type // row type of each input port
 	Out  []types.Type   // row type emitted
+	// AppendOnly says of each input port that its weights are never below 0; nil: no.
+	AppendOnly []bool
 }
 
 // MaxRowErrors is how many row errors a worker keeps of one step; beyond it they

@@ -1,0 +1,23 @@
+package flow
+
+// appendOnly says of each placed node whether it never emits a weight below 0.
+func appendOnly(nodes []placed) []bool {
+	only := make([]bool, len(nodes))
+	for i, n := range nodes {
+		all := true
+		for _, x := range n.in {
+			all = all && only[x]
+		}
+		switch op := n.op.(type) {
+		case *Input:
+			only[i] = op.AppendOnly
+		case *Values:
+			only[i] = op.Rows.Weights == nil
+		case *Filter, *Project, *ProjectSet, *Window, *Union, *Exchange:
+			only[i] = all
+		case *Join:
+			only[i] = all && op.Kind == JoinInner
+		}
+	}
+	return only
+}
