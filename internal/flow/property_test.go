@@ -465,4 +465,4 @@ func TestCircuitsEqualOracle(t *testing.T) {
 }
 
 // operators are the kinds of operators that random circuits are made of.
-var operators = []string{"filter", "project", "window", "union", "setop", "topn", "values", "join", "join", "join"}
+var operators = []string{"filter", "project", "window", "union", "setop", "topn", "values", "aggregate", "distinct", "join", "join", "join"}
