@@ -54,7 +54,13 @@ func AppendBinaryInt(dst []byte, k Kind, x int64) []byte {
 // AppendBinaryFloat appends f, a value of kind Float4 or Float8.
 func AppendBinaryFloat(dst []byte, k Kind, f float64) []byte {
 	if k == Float4 {
+		if f != f {
+			return binary.BigEndian.AppendUint32(dst, 0x7fc00000)
+		}
 		return binary.BigEndian.AppendUint32(dst, math.Float32bits(float32(f)))
+	}
+	if f != f { // NaN as C has it
+		return binary.BigEndian.AppendUint64(dst, 0x7ff8000000000000)
 	}
 	return binary.BigEndian.AppendUint64(dst, math.Float64bits(f))
 }
@@ -73,6 +79,7 @@ const (
 	numericNaN  = 0xc000
 	numericPInf = 0xd000
 	numericNInf = 0xf000
+	infScale    = 0x20 // what PostgreSQL sends as the scale of an infinity
 )
 
 // AppendBinaryDecimal appends a number: count of base-10000 digits, weight of the
@@ -89,10 +96,10 @@ func AppendBinaryDecimal(dst []byte, d Decimal, arena []byte) []byte {
 		head(0, 0, numericNaN, 0)
 		return dst
 	case DecPosInf:
-		head(0, 0, numericPInf, 0)
+		head(0, 0, numericPInf, infScale)
 		return dst
 	case DecNegInf:
-		head(0, 0, numericNInf, 0)
+		head(0, 0, numericNInf, infScale)
 		return dst
 	}
 	// Decimal digits, padded so that the point falls between groups of four.

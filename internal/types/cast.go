@@ -111,10 +111,13 @@ func castNeeds(from, to Kind) CastContext {
 		return castNever
 	}
 	if IsString(from) && IsString(to) {
+		if from == Name && to == Char {
+			return CastExplicit
+		}
 		if to == Char || from == Name && to == Varchar || from == Char && to == Varchar {
 			return CastAssignment
 		}
-		if from == Char && to == Name || from == Name && to == Char {
+		if from == Char && to == Name {
 			return CastAssignment
 		}
 		return CastImplicit
@@ -133,9 +136,9 @@ func castNeeds(from, to Kind) CastContext {
 	case from == TimestampTZ && (to == Timestamp || to == Date || to == Time),
 		from == Timestamp && (to == Date || to == Time), from == Interval && to == Time:
 		return CastAssignment
-	case IsString(to):
+	case Category(to) == 'S':
 		return CastAssignment
-	case IsString(from):
+	case Category(from) == 'S':
 		return CastExplicit
 	}
 	return castNever

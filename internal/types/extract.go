@@ -36,6 +36,15 @@ func ErrField(name string, k Kind) error {
 	return &Error{Code: CodeInvalidParameter, Message: `unit "` + n + `" not recognized for type ` + k.String()}
 }
 
+// ErrTruncField is ErrField for date_trunc, which knows fewer names.
+func ErrTruncField(name string, k Kind) error {
+	n := strings.ToLower(name)
+	if unitTokens[cutToken(n)].class == tokUnits {
+		return &Error{Code: CodeFeature, Message: `unit "` + n + `" not supported for type ` + k.String()}
+	}
+	return &Error{Code: CodeInvalidParameter, Message: `unit "` + n + `" not recognized for type ` + k.String()}
+}
+
 // civilTime is a local timestamp by its fields.
 type civilTime struct {
 	days       int64 // the date
@@ -76,9 +85,6 @@ func epochOf(ts int64) Decimal {
 // ExtractTimestampTZ is ExtractTimestamp for a timestamptz seen in loc.
 func ExtractTimestampTZ(f Field, ts int64, loc *time.Location) (d Decimal, null, ok bool) {
 	if isInfiniteTS(ts) {
-		if f.u == unitTimezone || f.u == unitTimezoneHour || f.u == unitTimezoneMinute {
-			return Decimal{}, true, true
-		}
 		return extractInfinite(f.u, ts > 0)
 	}
 	if f.u == unitEpoch {
@@ -106,7 +112,8 @@ func extractInfinite(u unit, positive bool) (Decimal, bool, bool) {
 			return Decimal{Form: DecPosInf}, false, true
 		}
 		return Decimal{Form: DecNegInf}, false, true
-	case unitMicrosecond, unitMillisecond, unitSecond, unitMinute, unitHour, unitDay, unitMonth, unitQuarter, unitWeek, unitDOW, unitISODOW, unitDOY:
+	case unitMicrosecond, unitMillisecond, unitSecond, unitMinute, unitHour, unitDay, unitMonth, unitQuarter, unitWeek, unitDOW, unitISODOW, unitDOY,
+		unitTimezone, unitTimezoneHour, unitTimezoneMinute:
 		return Decimal{}, true, true
 	}
 	return Decimal{}, false, false

@@ -42,11 +42,13 @@ func AddInterval(ts int64, v IntervalVal) (int64, error) {
 	if v.Months != 0 || v.Days != 0 {
 		days := floorDiv(ts, MicrosPerDay)
 		tod := ts - days*MicrosPerDay
+		const endDays = endTimestamp / MicrosPerDay
 		if v.Months != 0 {
-			days = addMonths(days, v.Months)
+			if days = addMonths(days, v.Months); days < minDate || days >= endDays {
+				return 0, errTimestampRange
+			}
 		}
-		days += int64(v.Days)
-		if days < minDate || days >= endTimestamp/MicrosPerDay {
+		if days += int64(v.Days); days < minDate || days >= endDays {
 			return 0, errTimestampRange
 		}
 		ts = days*MicrosPerDay + tod
@@ -215,7 +217,7 @@ func FloorToStep(ts, step, origin int64) int64 {
 
 // MakeDate returns the date of a year (negative: BC), month and day; error 22008.
 func MakeDate(year, month, day int64) (int64, error) {
-	bad := func(what string) (int64, error) {
+	bad := func(what string, year int64) (int64, error) {
 		return 0, &Error{Code: CodeDatetimeOverflow, Message: what + ": " + string(AppendInt(nil, year)) + "-" + two(month) + "-" + two(day)}
 	}
 	y := year
@@ -223,14 +225,14 @@ func MakeDate(year, month, day int64) (int64, error) {
 		y++
 	}
 	if year == 0 || month < 1 || month > 12 || day < 1 || day > 31 || y != int64(int32(y)) || day > int64(DaysInMonth(y, int(month))) {
-		return bad("date field value out of range")
+		return bad("date field value out of range", year)
 	}
 	if !validJulian(y, int(month)) {
-		return bad("date out of range")
+		return bad("date out of range", y)
 	}
 	d := daysOf(y, int(month), int(day))
 	if !ValidDate(d) {
-		return bad("date out of range")
+		return bad("date out of range", y)
 	}
 	return d, nil
 }
@@ -248,7 +250,7 @@ func MakeTime(hour, min int64, sec float64) (int64, error) {
 	us := math.RoundToEven(sec * MicrosPerSecond)
 	total := float64((hour*60+min)*60*MicrosPerSecond) + us
 	if sec != sec || hour < 0 || hour > 24 || min < 0 || min > 59 || sec < 0 || sec > 60 || total > MicrosPerDay {
-		text := two(hour) + ":" + two(min) + ":" + fmtSeconds(sec)
+		text := string(AppendInt(nil, hour)) + ":" + two(min) + ":" + fmtSeconds(sec)
 		return 0, &Error{Code: CodeDatetimeOverflow, Message: "time field value out of range: " + text}
 	}
 	return (hour*60+min)*60*MicrosPerSecond + int64(us), nil
@@ -256,7 +258,7 @@ func MakeTime(hour, min int64, sec float64) (int64, error) {
 
 func fmtSeconds(sec float64) string {
 	s := string(AppendFloat8(nil, sec))
-	if len(s) == 1 || s[1] == '.' {
+	if len(s) == 1 {
 		s = "0" + s
 	}
 	return s

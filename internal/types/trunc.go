@@ -5,15 +5,11 @@ import "time"
 // TruncTimestamp returns date_trunc(f, ts); ok is false when timestamps cannot be
 // truncated to f. An infinite ts stays as it is.
 func TruncTimestamp(f Field, ts int64) (out int64, ok bool, err error) {
-	if step := truncStep(f.u); step != 0 {
-		if isInfiniteTS(ts) {
-			return ts, true, nil
-		}
-		return ts - floorMod(ts, step), true, nil
-	}
 	if isInfiniteTS(ts) {
-		_, known := truncDate(f.u, 0)
-		return ts, known, nil
+		return ts, true, nil
+	}
+	if step := truncStep(f.u); step != 0 {
+		return ts - floorMod(ts, step), true, nil
 	}
 	days, ok := truncDate(f.u, floorDiv(ts, MicrosPerDay))
 	if !ok {
@@ -79,7 +75,8 @@ func TruncTimestampTZ(f Field, ts int64, loc *time.Location) (out int64, ok bool
 		return 0, ok, err
 	}
 	if truncStep(f.u) != 0 {
-		return cut - int64(off)*MicrosPerSecond, true, nil // within the hour the offset stays
+		out, err = checkTS(cut-int64(off)*MicrosPerSecond, true) // within the hour the offset stays
+		return out, true, err
 	}
 	out, err = checkTS(LocalToUTC(cut, loc), true)
 	return out, true, err
