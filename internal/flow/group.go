@@ -19,6 +19,8 @@ type Options struct {
 	MaxStateBytes int64
 	Zone          *time.Location // session time zone; nil means UTC
 	Params        []types.Value  // values of parameters
+	// Host answers functions that need the catalog, from any worker; nil if it may not be asked.
+	Host expr.Host
 	// Stop, if not nil, is asked after every few blocks, by any worker; once it
 	// reports true the step fails with 57014.
 	Stop func() bool
@@ -103,7 +105,7 @@ func (g *Group) BeginStep(n, now int64) {
 	for _, c := range g.circuits {
 		c.begin(Step{
 			N: n, Now: now,
-			Ctx: expr.Ctx{Now: now, Zone: g.opt.Zone, Params: g.opt.Params, Errs: c.step.Ctx.Errs[:0]},
+			Ctx: expr.Ctx{Now: now, Zone: g.opt.Zone, Params: g.opt.Params, Host: g.opt.Host, Errs: c.step.Ctx.Errs[:0]},
 		})
 	}
 }

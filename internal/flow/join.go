@@ -296,63 +296,6 @@ func (j *join) pairWith(st *Step, port int, b *batch.Batch, k int, g uint32, out
 	}
 }
 
-// emitPairs deals with the pairs so far: those that meet the further condition, if
-// there is one, are counted for the gates and emitted if pairs are a result.
-func (j *join) emitPairs(st *Step, port int, b *batch.Batch, out Emitter) {
-	p := &j.match
-	if len(p.mine) == 0 {
-		return
-	}
-	me, other := &j.sides[port], &j.sides[1-port]
-	o := &j.out[port]
-	for c := range me.types {
-		batch.GatherColumn(&o.Cols[me.at+c], &b.Cols[c], p.mine)
-	}
-	for c := range other.types {
-		other.m.gather(&o.Cols[other.at+c], c, p.theirs)
-	}
-	o.N, o.Sel, o.Weights = len(p.mine), nil, p.weights
-	if j.on != nil {
-		o.Sel = j.on.Select(&st.Ctx, o)
-		if o.Sel == nil {
-			o.Sel = p.none
-		}
-		st.evalErrors(j.node, o)
-		j.count(port, b)
-		j.dropZeros(o)
-	}
-	if j.pairs {
-		out.Emit(o)
-	}
-	p.mine, p.theirs, p.weights, p.k = p.mine[:0], p.theirs[:0], p.weights[:0], p.k[:0]
-}
-
-// count adds the selected pairs to the counts of their rows.
-func (j *join) count(port int, b *batch.Batch) {
-	me, other := &j.sides[port], &j.sides[1-port]
-	p := &j.match
-	for _, x := range j.out[port].Sel {
-		if other.gate != gateNone {
-			other.m.addCount(p.theirs[x], b.Weight(int(p.mine[x])))
-		}
-		if k := p.k[x]; me.gate != gateNone && j.fresh[k] {
-			w := other.m.row(p.theirs[x])[rowWeight]
-			me.m.addCount(j.ids[k], int64(w))
-		}
-	}
-}
-
-// dropZeros narrows pairs with rows that are withdrawn out of the selection.
-func (j *join) dropZeros(o *batch.Batch) {
-	sel := j.live[:0]
-	for _, x := range o.Sel {
-		if o.Weights[x] != 0 {
-			sel = append(sel, x)
-		}
-	}
-	j.live, o.Sel = sel, sel
-}
-
 // pushOn pushes a block of a join with a further condition.
 func (j *join) pushOn(st *Step, port int, b *batch.Batch, out Emitter) {
 	me, other := &j.sides[port], &j.sides[1-port]
@@ -366,46 +309,6 @@ func (j *join) pushOn(st *Step, port int, b *batch.Batch, out Emitter) {
 		}
 	}
 	j.emitPairs(st, port, b, out)
-}
-
-// emitLoneOf emits rows of block b alone.
-func (j *join) emitLoneOf(port int, b *batch.Batch, rows []uint32, out Emitter) {
-	me := &j.sides[port]
-	j.view.Cols = j.view.Cols[:0]
-	if port == 1 {
-		j.view.Cols = append(j.view.Cols, j.sides[0].nulls...)
-	}
-	j.view.Cols = append(j.view.Cols, b.Cols[:len(me.types)]...)
-	if port == 0 && j.pairs {
-		j.view.Cols = append(j.view.Cols, j.sides[1].nulls...)
-	}
-	j.view.N, j.view.Sel, j.view.Weights = b.N, rows, b.Weights
-	out.Emit(&j.view)
-}
-
-// emitLone adds a stored row to those to emit alone, with weight w.
-func (j *join) emitLone(port int, row uint32, w int64, out Emitter) {
-	if w == 0 {
-		return
-	}
-	j.loneIDs, j.loneW = append(j.loneIDs, row), append(j.loneW, w)
-	if len(j.loneIDs) == batch.BlockRows {
-		j.flushLone(port, out)
-	}
-}
-
-func (j *join) flushLone(port int, out Emitter) {
-	if len(j.loneIDs) == 0 {
-		return
-	}
-	me := &j.sides[port]
-	own := j.lone[port]
-	for c := range own {
-		me.m.gather(&own[c], c, j.loneIDs)
-	}
-	b := batch.Batch{Cols: own, N: len(j.loneIDs), Weights: j.loneW}
-	j.emitLoneOf(port, &b, nil, out)
-	j.loneIDs, j.loneW = j.loneIDs[:0], j.loneW[:0]
 }
 
 // Flush emits what became of the gates.
