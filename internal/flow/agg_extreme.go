@@ -16,7 +16,7 @@ import (
 // few different values are in its payload. Words: a state, the number of different
 // values, the extreme if the state says that it is known, and pairs of a value and
 // its weight. Once a group has more values than pairs they are in the multiset,
-// until it has none. If rows never go, the extreme alone is kept.
+// until few are left. If rows never go, the extreme alone is kept.
 type aggExtreme struct {
 	words
 	col   int
@@ -39,6 +39,7 @@ const (
 
 const (
 	extremePairs = 6 // about as many bytes as the multiset wants for two values
+	extremeBack  = 3 // with so many values left they move back to the payload
 	pairWord     = 3 // first word of the pairs
 )
 
@@ -157,13 +158,27 @@ func (a *aggExtreme) addMany(r state.Ref, w []uint64, v uint64, weight int64) {
 		w[1]--
 	}
 	switch {
-	case w[1] == 0:
-		w[0] = extremeFew
+	case after == 0 && w[1] <= extremeBack:
+		a.moveBack(r, w)
 	case after > 0 && w[0] == extremeKnown && v != w[2] && (v > w[2]) == a.max:
 		w[2] = v
 	case after <= 0 && w[0] == extremeKnown && v == w[2]:
 		w[0] = extremeUnknown
 	}
+}
+
+// moveBack moves the values of a group from the multiset to the pairs.
+func (a *aggExtreme) moveBack(r state.Ref, w []uint64) {
+	p := pairWord
+	a.vals.Ascend(r, nil, func(e state.Entry) bool {
+		w[p], w[p+1] = binary.BigEndian.Uint64(e.Key), uint64(e.Weight)
+		p += 2
+		return true
+	})
+	for q := pairWord; q < p; q += 2 {
+		a.addKey(r, w[q], -int64(w[q+1]))
+	}
+	w[0] = extremeFew
 }
 
 func (a *aggExtreme) addKey(r state.Ref, v uint64, weight int64) (before, after int64) {

@@ -34,7 +34,7 @@ const (
 	entChild  = 3
 
 	// maxDepth bounds the depth: every level has at least 2 children when it is made.
-	maxDepth = 32
+	maxDepth = 16
 	// treeChunk is the number of pages allocated at once in a tree that has as many.
 	treeChunk = 64
 	// airPages is the number of pages a tree may have however empty they are.
@@ -151,11 +151,19 @@ func (t *tree) search(w []uint64, n, stride int, k *probeKey) (i int, found bool
 	lo, hi := 0, n
 	for lo < hi {
 		m := int(uint(lo+hi) >> 1)
-		c := t.compare(w[pageHead+m*stride:][:3], k)
-		if c == 0 {
-			return m, true
+		e := w[pageHead+m*stride:][:3]
+		less := e[entGroup] < k.group
+		if e[entGroup] == k.group {
+			less = e[entHead] < k.head
+			if e[entHead] == k.head {
+				c := t.compare(e, k)
+				if c == 0 {
+					return m, true
+				}
+				less = c < 0
+			}
 		}
-		if c < 0 {
+		if less {
 			lo = m + 1
 		} else {
 			hi = m
