@@ -194,7 +194,7 @@ func (g *gen) subqueryPred(sc *scope, depth int) value {
 	n := g.r.IntN(10)
 	in := g.inner(sc)
 	if n < 3 {
-		out.sql = pick(g, "EXISTS", "NOT EXISTS") + " (SELECT 1 FROM " + in.from + in.where + ")"
+		out.sql = "(" + pick(g, "EXISTS", "NOT EXISTS") + " (SELECT 1 FROM " + in.from + in.where + "))"
 		return out
 	}
 	k := g.kind()
