@@ -47,15 +47,13 @@ type Session struct {
 
 // SourceInfo is how a source is doing.
 type SourceInfo struct {
-	ID          catalog.ID
-	Name        string
-	Connector   string
-	Rows        int64  // rows applied
-	Quarantined int64  // bad records
-	Position    uint64 // position applied
-	Lag         int64  // blocks or rows that are durable and not applied yet
-	State       string // running, paused, failed
-	Error       string // the last one; empty if none
+	ID        catalog.ID
+	Name      string
+	Connector string
+	Position  uint64 // position applied
+	Lag       int64  // blocks or rows that are durable and not applied yet
+	State     string // running, paused, failed
+	Error     string // the last one; empty if none
 }
 
 // ViewInfo is how a table, view or index is held.
@@ -84,7 +82,6 @@ type SinkInfo struct {
 type QuarantineRow struct {
 	Source   string
 	Position uint64
-	Index    int32 // of the record among the bad ones of its block
 	Reason   string
 	Data     []byte
 }
@@ -96,7 +93,6 @@ type ErrorRow struct {
 	Code    string
 	Message string
 	Row     string
-	Count   int64
 }
 
 // Table is one system relation.

@@ -9,30 +9,31 @@ func tide(name string, id catalog.ID, columns string, fill func(*Env, *rows)) Ta
 // tidemillTables say what runs here and how it is doing.
 func tidemillTables() []Table {
 	return []Table{
-		tide("sources", 13101, "id oid, name name, connector text, state text, rows int8, quarantined int8, position int8, lag int8, error text",
+		tide("sources", 13151, "id oid, name name, connector text, state text, position int8, lag int8, error text",
 			func(e *Env, r *rows) {
 				for _, s := range e.Sources {
-					r.add(s.ID, s.Name, s.Connector, s.State, s.Rows, s.Quarantined, s.Position, s.Lag, orNull(s.Error))
+					r.add(s.ID, s.Name, s.Connector, s.State, s.Position, s.Lag, orNull(s.Error))
 				}
 			}),
-		tide("relations", 13102, "id oid, name name, kind text, rows int8, bytes int8, state_bytes int8, step int8", func(e *Env, r *rows) {
+		tide("relations", 13152, "id oid, name name, kind text, rows int8, bytes int8, state_bytes int8, step int8", func(e *Env, r *rows) {
 			for _, v := range e.Views {
 				r.add(v.ID, v.Name, v.Kind, v.Rows, v.Bytes, v.StateBytes, v.Step)
 			}
 		}),
-		tide("sinks", 13103, "id oid, name name, connector text, state text, step int8, lag int8, error text", func(e *Env, r *rows) {
+		tide("sinks", 13153, "id oid, name name, connector text, state text, step int8, lag int8, error text", func(e *Env, r *rows) {
 			for _, s := range e.Sinks {
 				r.add(s.ID, s.Name, s.Connector, s.State, s.Step, s.Lag, orNull(s.Error))
 			}
 		}),
-		tide("quarantine", 13104, "source name, position int8, index int4, reason text, data bytea", func(e *Env, r *rows) {
+		tide("quarantine", 13154, "source name, position int8, reason text, data bytea", func(e *Env, r *rows) {
 			for _, q := range e.Quarantine {
-				r.add(q.Source, q.Position, q.Index, q.Reason, q.Data)
+				r.add(q.Source, q.Position, q.Reason, q.Data)
 			}
 		}),
-		tide("errors", 13105, "view name, step int8, code text, message text, row text, count int8", func(e *Env, r *rows) {
+		tide("definitions", 13156, "kind text, oid oid, n int4, def text", fillDefinitions),
+		tide("errors", 13155, "view name, step int8, code text, message text, row text", func(e *Env, r *rows) {
 			for _, x := range e.Errors {
-				r.add(x.View, x.Step, x.Code, x.Message, x.Row, x.Count)
+				r.add(x.View, x.Step, x.Code, x.Message, x.Row)
 			}
 		}),
 	}
@@ -43,4 +44,27 @@ func orNull(s string) any {
 		return nil
 	}
 	return s
+}
+
+// fillDefinitions gives the texts that pg_get_viewdef and its like return.
+func fillDefinitions(e *Env, r *rows) {
+	for _, rel := range e.Catalog.Relations() {
+		if rel.Kind == catalog.View || rel.Kind == catalog.MaterializedView {
+			r.add("view", rel.ID, 0, rel.Query)
+		}
+		if rel.PrimaryKey != nil {
+			def, _ := e.ConstraintDef(uint32(primaryID(rel)))
+			r.add("constraint", primaryID(rel), 0, def)
+		}
+		for i := range rel.Checks {
+			def, _ := e.ConstraintDef(uint32(checkID(rel, i)))
+			r.add("constraint", checkID(rel, i), 0, def)
+		}
+		if rel.Kind == catalog.Index {
+			for n := range len(rel.Index.Keys) + 1 {
+				def, _ := e.IndexDef(uint32(rel.ID), n)
+				r.add("index", rel.ID, n, def)
+			}
+		}
+	}
 }

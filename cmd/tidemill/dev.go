@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/internal/node"
+)
+
+// The default addresses.
+const (
+	defaultPG   = "127.0.0.1:8432"
+	defaultHTTP = "127.0.0.1:8433"
+	defaultNATS = "127.0.0.1:8422"
+)
+
+// drainTimeout bounds an orderly stop.
+const drainTimeout = 1500 * time.Millisecond
+
+func devCommand() *cobra.Command {
+	cfg := node.Config{}
+	var output, init string
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run one node on this machine, without configuration",
+		Long: `Run one node with everything on loopback: the PostgreSQL protocol, HTTP and NATS. User and database are
+tidemill, without a password. SIGTERM or Ctrl-C drains and ends it.
+
+With -o json, one line is printed when the node is ready:
+{"ready":true,"pg":"host:port","http":"host:port","nats":"host:port"}`,
+		Example: `  tidemill dev
+  tidemill dev --data /var/lib/tidemill --init schema.sql
+  psql -h 127.0.0.1 -p 8432 -U tidemill tidemill`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output != "text" && output != "json" {
+				return usageError{fmt.Errorf("-o %q: the formats are text and json", output)}
+			}
+			if init != "" {
+				text, err := os.ReadFile(init)
+				if err != nil {
+					return usageError{err}
+				}
+				cfg.InitSQL = string(text)
+			}
+			cfg.Version = version
+			cfg.Logf = log.New(cmd.ErrOrStderr(), "", log.LstdFlags).Printf
+			return runDev(cmd.Context(), cfg, output == "json", cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	nodeFlags(cmd, &cfg)
+	f.StringVar(&init, "init", "", "SQL file to run at the start; CREATE of what is there already is skipped")
+	f.StringVarP(&output, "output", "o", "text", "what is printed when ready: text or json")
+	return cmd
+}
+
+// nodeFlags adds the flags of a node to a command.
+func nodeFlags(cmd *cobra.Command, cfg *node.Config) {
+	f := cmd.Flags()
+	f.StringVar(&cfg.DataDir, "data", "tidemill-data", "directory of all that is kept")
+	f.StringVar(&cfg.PG, "pg", defaultPG, "address of the PostgreSQL protocol; port 0 picks a free one")
+	f.StringVar(&cfg.HTTP, "http", defaultHTTP, "address of HTTP; port 0 picks a free one")
+	f.StringVar(&cfg.NATS, "nats", defaultNATS, "address of NATS; port 0 picks a free one")
+	f.IntVar(&cfg.Workers, "workers", 0, "goroutines that compute views; 0 means one a core")
+	f.IntVar(&cfg.MaxConnections, "max-connections", 0, "SQL connections at once; 0 means 1000")
+	f.Int64Var(&cfg.QueryMemoryMB, "query-memory", 0, "megabytes one ad-hoc query may use; 0 means 512")
+}
+
+// runDev runs a node until ctx ends or the node fails.
+func runDev(ctx context.Context, cfg node.Config, asJSON bool, out io.Writer) error {
+	n, err := node.Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if err := announce(n, asJSON, out); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-n.Failed():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if cerr := n.Close(stop); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// announce says where a node can be reached.
+func announce(n *node.Node, asJSON bool, out io.Writer) error {
+	a := n.Addrs()
+	if asJSON {
+		return json.NewEncoder(out).Encode(struct {
+			Ready bool   `json:"ready"`
+			PG    string `json:"pg"`
+			HTTP  string `json:"http"`
+			NATS  string `json:"nats"`
+		}{true, a.PG, a.HTTP, a.NATS})
+	}
+	_, err := fmt.Fprintf(out, "tidemill %s is ready\n  SQL   %s\n  HTTP  http://%s\n  NATS  nats://%s\n", version, psqlLine(a.PG), a.HTTP, a.NATS)
+	return err
+}

@@ -1,0 +1,103 @@
+package node
+
+import (
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/tidemill/tidemill/internal/engine"
+)
+
+// metricsHandler serves what a node counts in Prometheus's text format, from a
+// registry of its own.
+func metricsHandler(n *Node) http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), &collector{n})
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
+}
+
+// collector reads the counters at each scrape.
+type collector struct{ n *Node }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("tidemill_"+name, help, labels, nil)
+}
+
+var (
+	descSteps       = desc("steps_total", "Steps committed.")
+	descRowsIn      = desc("rows_in_total", "Changes of tables and rows of sources that went into steps.")
+	descRowsOut     = desc("rows_out_total", "Changes of views that came out of steps.")
+	descRejected    = desc("transactions_rejected_total", "Transactions that a constraint or a conflict refused.")
+	descQuarantined = desc("quarantined_total", "Records of sources put aside because they could not be decoded.")
+	descQueries     = desc("queries_total", "Ad-hoc queries.")
+	descRowErrors   = desc("row_errors_total", "Rows that views could not compute.")
+	descStepTime    = desc("step_seconds", "From the closing of a step to its commit.")
+	descAppendTime  = desc("log_append_seconds", "One append to the log.")
+	descPublish     = desc("publish_seconds", "Making a committed step visible.")
+	descQueryTime   = desc("query_seconds", "One ad-hoc query.")
+	descStep        = desc("step", "The last committed step.")
+	descState       = desc("state_bytes", "What a relation holds: its rows and the state of its circuit.", "relation")
+	descRows        = desc("relation_rows", "Rows that a relation holds.", "relation")
+	descLag         = desc("source_lag_rows", "Rows of a source that are durable and in no step yet.", "source")
+	descConns       = desc("sql_connections", "SQL clients connected now.")
+	descConnsTotal  = desc("sql_connections_total", "SQL clients there have been.")
+)
+
+// Describe implements prometheus.Collector.
+func (c *collector) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(c, ch) }
+
+// Collect implements prometheus.Collector.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	e := c.n.engine
+	m := e.Metrics()
+	counter := func(d *prometheus.Desc, v int64) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
+	}
+	gauge := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	counter(descSteps, m.Steps.Load())
+	counter(descRowsIn, m.RowsIn.Load())
+	counter(descRowsOut, m.RowsOut.Load())
+	counter(descRejected, m.Rejected.Load())
+	counter(descQuarantined, m.Quarantined.Load())
+	counter(descQueries, m.Queries.Load())
+	_, errs := e.RowErrors()
+	counter(descRowErrors, errs)
+	histogram(ch, descStepTime, &m.StepTime)
+	histogram(ch, descAppendTime, &m.AppendTime)
+	histogram(ch, descPublish, &m.PublishTime)
+	histogram(ch, descQueryTime, &m.QueryTime)
+	snap := e.Snapshot()
+	gauge(descStep, int64(snap.Step))
+	for _, r := range snap.Catalog.Relations() {
+		if rows := snap.Rows(r.ID); rows != nil {
+			gauge(descState, snap.Bytes(r.ID), r.Schema+"."+r.Name)
+			gauge(descRows, rows.Rows(), r.Schema+"."+r.Name)
+		}
+	}
+	for _, s := range e.Sources() {
+		gauge(descLag, s.PendingRows, s.Schema+"."+s.Name)
+	}
+	if c.n.pg != nil {
+		now, total := c.n.pg.Connections()
+		gauge(descConns, now)
+		counter(descConnsTotal, total)
+	}
+}
+
+// histogram hands on one of the engine's histograms.
+func histogram(ch chan<- prometheus.Metric, d *prometheus.Desc, h *engine.Histogram) {
+	counts, sum := h.Read()
+	buckets := map[float64]uint64{}
+	var total uint64
+	for i, n := range counts {
+		total += uint64(n)
+		if i < len(engine.HistogramBounds) {
+			buckets[engine.HistogramBounds[i]] = total
+		}
+	}
+	ch <- prometheus.MustNewConstHistogram(d, total, sum, buckets)
+}

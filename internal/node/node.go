@@ -1,0 +1,214 @@
+// Package node is the composition root: what starts, in which order, and what
+// stops. A node is the embedded broker, one pipeline, and the front doors that its
+// configuration asks for.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+
+	"github.com/tidemill/tidemill/internal/engine"
+	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/httpapi"
+	"github.com/tidemill/tidemill/internal/pgserver"
+	"github.com/tidemill/tidemill/internal/session"
+)
+
+// The one user and database of a node without configuration.
+const (
+	User     = "tidemill"
+	Database = "tidemill"
+)
+
+// Config says what a node runs. DataDir is required.
+type Config struct {
+	// DataDir holds all that is kept; it is created if need be.
+	DataDir string
+	// PG, HTTP and NATS are the addresses to listen on; port 0 picks a free one, empty
+	// means none.
+	PG, HTTP, NATS string
+	// InitSQL runs before the node is ready. What it creates and is there already is
+	// skipped.
+	InitSQL string
+	// Workers is how many goroutines compute the views; zero means one a processor.
+	Workers int
+	// MaxConnections is how many SQL clients are served at once; zero means
+	// pgserver.DefaultMaxConnections.
+	MaxConnections int
+	// QueryMemoryMB bounds the memory of one ad-hoc query in megabytes; zero means
+	// engine.DefaultQueryBytes.
+	QueryMemoryMB int64
+	Version       string
+	// Logf receives what is worth a line in a log; nil is silent.
+	Logf func(format string, args ...any)
+}
+
+// Addrs is where a node can be reached; empty where it does not listen.
+type Addrs struct{ PG, HTTP, NATS string }
+
+// Node is a running node. It is safe for concurrent use.
+type Node struct {
+	cfg    Config
+	addrs  Addrs
+	fabric *fabric.Fabric
+	engine *engine.Engine
+	pg     *pgserver.Server
+	http   *http.Server
+	stop   context.CancelFunc // ends the context of HTTP requests
+	failed chan error         // the first failure; one is kept
+	wg     sync.WaitGroup     // servers
+	once   sync.Once
+	err    error // of Close
+}
+
+// Start starts a node and returns when it is ready: its views are as they were, and
+// its addresses answer. ctx bounds the start only. Whatever was started is stopped
+// when it fails.
+func Start(ctx context.Context, cfg Config) (n *Node, err error) {
+	if cfg.DataDir == "" {
+		return nil, errors.New("start node: no data directory")
+	}
+	if cfg.Logf == nil {
+		cfg.Logf = func(string, ...any) {}
+	}
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("start node: %w", err)
+	}
+	n = &Node{cfg: cfg, failed: make(chan error, 1)}
+	base, stop := context.WithCancel(context.WithoutCancel(ctx))
+	n.stop = stop
+	defer func() {
+		if err != nil {
+			_ = n.Close(context.WithoutCancel(ctx))
+			n = nil
+		}
+	}()
+	if err := n.startEngine(ctx); err != nil {
+		return n, err
+	}
+	if cfg.InitSQL != "" {
+		if err := n.initialise(ctx, cfg.InitSQL); err != nil {
+			return n, fmt.Errorf("start node: init SQL: %w", err)
+		}
+	}
+	return n, n.listen(ctx, base)
+}
+
+// startEngine starts the broker and opens the pipeline.
+func (n *Node) startEngine(ctx context.Context) error {
+	f, err := fabric.Start(ctx, fabric.Config{Dir: n.cfg.DataDir, Listen: n.cfg.NATS, Logger: fabricLog{n.cfg.Logf}})
+	if err != nil {
+		return fmt.Errorf("start node: %w", err)
+	}
+	n.fabric = f
+	if a := f.Addr(); a != nil {
+		n.addrs.NATS = a.String()
+	}
+	e, err := engine.Open(ctx, engine.Config{
+		Fabric: f, Name: Database, Workers: n.cfg.Workers, QueryBytes: n.cfg.QueryMemoryMB << 20,
+		Connectors: connectors(), Virtual: newVirtual(n.cfg.Version), Logger: slog.New(logHandler{n.cfg.Logf, nil}),
+	})
+	if err != nil {
+		return fmt.Errorf("start node: %w", err)
+	}
+	n.engine = e
+	n.wg.Go(func() {
+		<-e.Done()
+		if err := e.Err(); err != nil {
+			n.fail(err)
+		}
+	})
+	return nil
+}
+
+// listen opens the front doors.
+func (n *Node) listen(ctx, base context.Context) error {
+	var lc net.ListenConfig
+	if n.cfg.PG != "" {
+		ln, err := lc.Listen(ctx, "tcp", n.cfg.PG)
+		if err != nil {
+			return fmt.Errorf("start node: SQL port: %w", err)
+		}
+		n.addrs.PG = ln.Addr().String()
+		n.pg = pgserver.New(pgserver.Config{Engine: n.engine, MaxConnections: n.cfg.MaxConnections, Logf: n.cfg.Logf})
+		n.wg.Go(func() {
+			if err := n.pg.Serve(base, ln); err != nil {
+				n.fail(fmt.Errorf("SQL port: %w", err))
+			}
+		})
+	}
+	if n.cfg.HTTP != "" {
+		ln, err := lc.Listen(ctx, "tcp", n.cfg.HTTP)
+		if err != nil {
+			return fmt.Errorf("start node: HTTP port: %w", err)
+		}
+		n.addrs.HTTP = ln.Addr().String()
+		api := httpapi.New(httpapi.Config{Backend: backend{n.engine}, Metrics: metricsHandler(n), User: User, Database: Database, Version: n.cfg.Version})
+		n.http = api.Server()
+		n.http.BaseContext = func(net.Listener) context.Context { return base }
+		n.wg.Go(func() {
+			if err := n.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+				n.fail(fmt.Errorf("HTTP port: %w", err))
+			}
+		})
+	}
+	return nil
+}
+
+// fail keeps the first failure for Failed.
+func (n *Node) fail(err error) {
+	select {
+	case n.failed <- err:
+	default:
+	}
+}
+
+// Failed receives the failure that ended the node's work, if one does.
+func (n *Node) Failed() <-chan error { return n.failed }
+
+// Addrs returns where the node can be reached.
+func (n *Node) Addrs() Addrs { return n.addrs }
+
+// OpenSession opens a session in this process, without a network.
+func (n *Node) OpenSession(ctx context.Context, opt session.Options) (session.Session, error) {
+	return n.engine.OpenSession(ctx, opt)
+}
+
+// Close stops the front doors, commits what was accepted, stops the pipeline and
+// then the broker. ctx bounds how long work under way may take. Further calls
+// return what the first did.
+func (n *Node) Close(ctx context.Context) error {
+	n.once.Do(func() { n.err = n.close(ctx) })
+	return n.err
+}
+
+func (n *Node) close(ctx context.Context) error {
+	var errs []error
+	n.stop()
+	if n.http != nil {
+		if err := n.http.Shutdown(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stop HTTP: %w", err), n.http.Close())
+		}
+	}
+	if n.pg != nil {
+		n.pg.Close()
+	}
+	if n.engine != nil {
+		if err := n.engine.Close(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if n.fabric != nil {
+		if err := n.fabric.Close(ctx); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	n.wg.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,142 @@
+package node
+
+import (
+	"context"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/engine"
+	"github.com/tidemill/tidemill/internal/plan"
+	"github.com/tidemill/tidemill/internal/syscat"
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+// virtual serves the system catalogs of package syscat to the engine.
+type virtual struct {
+	version string
+	tables  []syscat.Table
+	byName  map[string]*syscat.Table // "schema.name"
+}
+
+func newVirtual(version string) *virtual {
+	v := &virtual{version: version, tables: syscat.Tables(), byName: map[string]*syscat.Table{}}
+	for i := range v.tables {
+		t := &v.tables[i]
+		v.byName[t.Relation.Schema+"."+t.Relation.Name] = t
+	}
+	return v
+}
+
+// Relations implements engine.VirtualTables.
+func (v *virtual) Relations() []catalog.Relation {
+	var rels []catalog.Relation
+	for _, t := range v.tables {
+		rels = append(rels, t.Relation)
+	}
+	return rels
+}
+
+// Macros implements engine.VirtualTables.
+func (v *virtual) Macros() map[string]plan.Macro {
+	oid, num, flag := types.T(types.Oid), types.T(types.Int4), types.T(types.Bool)
+	const from = "SELECT max(def) FROM tidemill.definitions WHERE kind = "
+	return map[string]plan.Macro{
+		"pg_table_is_visible": {Params: []types.Type{oid},
+			SQL: "SELECT bool_or(relnamespace IN (11, 2200)) FROM pg_catalog.pg_class WHERE oid = $1"},
+		"pg_get_constraintdef": {Params: []types.Type{oid, flag}, Optional: 1, SQL: from + "'constraint' AND oid = $1"},
+		"pg_get_viewdef":       {Params: []types.Type{oid, flag}, Optional: 1, SQL: from + "'view' AND oid = $1"},
+		"pg_get_indexdef": {Params: []types.Type{oid, num, flag}, Optional: 2,
+			SQL: from + "'index' AND oid = $1 AND n = COALESCE($2, 0)"},
+	}
+}
+
+// Rows implements engine.VirtualTables.
+func (v *virtual) Rows(ctx context.Context, rel *catalog.Relation, sys *engine.SystemView) (*batch.Batch, error) {
+	env := &syscat.Env{Catalog: sys.Snapshot.Catalog, Database: sys.Database, Databases: []string{sys.Engine.Name()}, Version: v.version}
+	for _, s := range sys.Settings {
+		env.Settings = append(env.Settings, syscat.Setting(s))
+	}
+	name := rel.Schema + "." + rel.Name
+	switch name {
+	case "pg_catalog.pg_stat_activity":
+		v.sessions(env, sys)
+	case "tidemill.sources":
+		sources(env, sys)
+	case "tidemill.sinks":
+		sinks(env, sys)
+	case "tidemill.relations", "pg_catalog.pg_stat_user_tables":
+		relations(env, sys)
+	case "tidemill.errors":
+		rowErrors(env, sys)
+	case "tidemill.quarantine":
+		if err := quarantine(ctx, env, sys); err != nil {
+			return nil, err
+		}
+	}
+	return v.byName[name].Rows(env), nil
+}
+
+// epochMicros is 2000-01-01 UTC in Unix microseconds.
+const epochMicros = 946684800_000_000
+
+func (v *virtual) sessions(env *syscat.Env, sys *engine.SystemView) {
+	for _, s := range sys.Engine.Sessions() {
+		env.Sessions = append(env.Sessions, syscat.Session{PID: s.PID, User: s.User, Database: s.Database, Remote: s.Remote,
+			State: "idle", StartedAt: s.Started.UnixMicro() - epochMicros})
+	}
+}
+
+func connectorOf(r *catalog.Relation) string {
+	if r == nil {
+		return ""
+	}
+	name, _ := r.Option("connector")
+	return name
+}
+
+func sources(env *syscat.Env, sys *engine.SystemView) {
+	for _, s := range sys.Engine.Sources() {
+		state := "running"
+		if s.Failure != "" {
+			state = "failed"
+		}
+		env.Sources = append(env.Sources, syscat.SourceInfo{ID: catalog.ID(s.ID), Name: s.Name, State: state, Error: s.Failure,
+			Connector: connectorOf(sys.Snapshot.Catalog.ByID(catalog.ID(s.ID))),
+			Position:  s.Position, Lag: s.PendingRows})
+	}
+}
+
+func sinks(env *syscat.Env, sys *engine.SystemView) {
+	for _, s := range sys.Engine.Sinks() {
+		state := "running"
+		if s.Failure != "" {
+			state = "failed"
+		}
+		env.Sinks = append(env.Sinks, syscat.SinkInfo{ID: catalog.ID(s.ID), Name: s.Name, State: state, Error: s.Failure,
+			Connector: connectorOf(sys.Snapshot.Catalog.ByID(catalog.ID(s.ID))), Step: s.Position, Lag: int64(sys.Snapshot.Step - s.Position)})
+	}
+}
+
+func relations(env *syscat.Env, sys *engine.SystemView) {
+	snap := sys.Snapshot
+	for _, r := range snap.Catalog.Relations() {
+		if rows := snap.Rows(r.ID); rows != nil {
+			env.Views = append(env.Views, syscat.ViewInfo{ID: r.ID, Name: r.Name, Kind: r.Kind.String(), Rows: rows.Rows(),
+				Bytes: snap.Bytes(r.ID), Step: snap.Step})
+		}
+	}
+}
+
+func rowErrors(env *syscat.Env, sys *engine.SystemView) {
+	list, _ := sys.Engine.RowErrors()
+	for _, x := range list {
+		env.Errors = append(env.Errors, syscat.ErrorRow{View: x.View, Step: x.Step, Code: x.Code, Message: x.Err, Row: x.Row})
+	}
+}
+
+func quarantine(ctx context.Context, env *syscat.Env, sys *engine.SystemView) error {
+	return sys.Engine.Quarantine(ctx, sys.Snapshot, func(q engine.QuarantineRow) error {
+		env.Quarantine = append(env.Quarantine, syscat.QuarantineRow{Source: q.Source, Position: q.Position, Reason: q.Reason, Data: q.Data})
+		return nil
+	})
+}
