@@ -24,6 +24,8 @@ type keyForms struct {
 	size  int // bytes of a form
 	rest  *state.Ordered
 	form  []byte
+	// inline is what least returns of a form in the payload.
+	inline [8]byte
 }
 
 // formBytes is the size of a column's form: the scale of a numeric, whether a float
@@ -56,28 +58,38 @@ func (f *keyForms) add(in *aggInput) {
 	b := in.b
 	for k, r := range in.refs {
 		i := b.Row(k)
-		f.form = f.form[:0]
-		for x, c := range f.cols {
-			f.form = appendForm(f.form, f.kinds[x], &b.Cols[c], i)
+		f.read(b, i)
+		f.count(r, b.Weight(i))
+	}
+}
+
+// read sets f.form to that of row i.
+func (f *keyForms) read(b *batch.Batch, i int) {
+	f.form = f.form[:0]
+	for x, c := range f.cols {
+		f.form = appendForm(f.form, f.kinds[x], &b.Cols[c], i)
+	}
+}
+
+// count adds weight to the rows of a group that have the form in f.form.
+func (f *keyForms) count(r state.Ref, weight int64) {
+	w := f.of(r)
+	if f.size <= 8 {
+		form := headWord(f.form)
+		if w[1] == 0 && w[2] == 0 {
+			w[0] = form
 		}
-		w, weight := f.of(r), b.Weight(i)
-		if f.size <= 8 {
-			form := headWord(f.form)
-			if w[1] == 0 && w[2] == 0 {
-				w[0] = form
-			}
-			if w[0] == form {
-				w[1] += uint64(weight)
-				continue
-			}
+		if w[0] == form {
+			w[1] += uint64(weight)
+			return
 		}
-		before, after := f.rest.Add(r, f.form, weight)
-		if before == 0 {
-			w[2]++
-		}
-		if after == 0 {
-			w[2]--
-		}
+	}
+	before, after := f.rest.Add(r, f.form, weight)
+	if before == 0 {
+		w[2]++
+	}
+	if after == 0 {
+		w[2]--
 	}
 }
 
@@ -127,27 +139,30 @@ func takeIvlForm(b []byte) types.IntervalVal {
 }
 
 func (f *keyForms) final(refs []state.Ref, dst *batch.Column, n int, errs []aggError) []aggError {
-	var buf [8]byte
 	for k, r := range refs {
-		w := f.of(r)
-		e, ok := state.Entry{}, false
-		if w[2] != 0 {
-			e, ok = f.rest.Min(r)
-		}
-		if int64(w[1]) > 0 {
-			binary.BigEndian.PutUint64(buf[:], w[0])
-			if !ok || string(buf[:f.size]) < string(e.Key) {
-				dst.AppendStr(n+k, buf[:f.size])
-				continue
-			}
-		}
-		if !ok {
+		if form, ok := f.least(r); ok {
+			dst.AppendStr(n+k, form)
+		} else {
 			dst.AppendNull(n + k)
-			continue
 		}
-		dst.AppendStr(n+k, e.Key)
 	}
 	return errs
+}
+
+// least returns the least form of a group's rows, valid until the next call.
+func (f *keyForms) least(r state.Ref) (form []byte, ok bool) {
+	w := f.of(r)
+	var e state.Entry
+	if w[2] != 0 {
+		e, ok = f.rest.Min(r)
+	}
+	if int64(w[1]) > 0 {
+		binary.BigEndian.PutUint64(f.inline[:], w[0])
+		if !ok || string(f.inline[:f.size]) < string(e.Key) {
+			return f.inline[:f.size], true
+		}
+	}
+	return e.Key, ok
 }
 
 // apply writes keys, in the table's form, as the rows sel of forms say. The columns

@@ -27,13 +27,22 @@ type aggInput struct {
 	seen     *state.Table
 	keyed    batch.Batch // group and values, the key of seen
 	keyCols  []int
+	ids      []int64 // the groups, a column of keyed
 	valueRef []state.Ref
 	fresh    []uint32
 	weights  []int64
 	own      []uint64
-	forms    bool           // some value may be written in more ways than one
-	canon    []batch.Column // values in the form that seen keeps
-	dense    batch.Batch
+
+	// For values that may be written in more ways than one; forms is nil otherwise.
+	// The value that stands for its equals is the one written least.
+	forms   *keyForms
+	changes []state.Ref // values that come or go
+	written batch.Column
+	before  []byte
+	canon   []batch.Column // values in the form that seen keeps
+	formed  []batch.Column // and as they are written
+	every   []uint32
+	dense   batch.Batch
 
 	changeSel    []uint32
 	changeRefs   []state.Ref
@@ -60,20 +69,24 @@ func newAggInput(in []types.Type, distinct []int, filter int) *aggInput {
 	for i, c := range distinct {
 		keys = append(keys, in[c])
 		x.keyCols = append(x.keyCols, i+1)
-		switch in[c].Layout() {
-		case types.LayoutFloat, types.LayoutDec, types.LayoutIvl:
-			x.forms = true
-		}
 	}
-	x.seen = state.New(keys, 1)
+	x.forms = newKeyForms(keys, x.keyCols)
+	if x.forms == nil {
+		x.seen = state.New(keys, 1)
+	} else {
+		x.seen = state.New(keys, 1+x.forms.place(nil, 1))
+		x.forms.place(x.seen, 1)
+		x.written.Type = types.T(types.Bytea)
+	}
 	x.keyed.Cols = make([]batch.Column, len(keys))
-	x.keyed.Cols[0] = batch.Column{Type: keys[0], I64: make([]int64, batch.BlockRows)}
+	x.ids = make([]int64, batch.BlockRows)
+	x.keyed.Cols[0].Type = keys[0]
 	x.valueRef = make([]state.Ref, batch.BlockRows)
 	x.weights = make([]int64, batch.BlockRows)
 	x.own = make([]uint64, batch.BlockRows)
-	x.canon = make([]batch.Column, len(keys))
+	x.canon, x.formed = make([]batch.Column, len(keys)), make([]batch.Column, len(keys))
 	for i := range keys {
-		x.canon[i].Type = keys[i]
+		x.canon[i].Type, x.formed[i].Type = keys[i], keys[i]
 	}
 	return x
 }
@@ -127,7 +140,7 @@ func (x *aggInput) pass(b *batch.Batch, hashes []uint64, refs []state.Ref) []uin
 // each that made a value come or go.
 func (x *aggInput) takeDistinct(hashes []uint64) {
 	b := x.b
-	ids := x.keyed.Cols[0].I64
+	ids := x.ids
 	for k, r := range x.refs {
 		ids[b.Row(k)] = int64(r)
 	}
@@ -142,14 +155,16 @@ func (x *aggInput) takeDistinct(hashes []uint64) {
 	}
 	vals := x.valueRef[:len(x.refs)]
 	x.fresh = x.seen.FindOrInsert(&x.keyed, x.keyCols, own, vals, x.fresh[:0])
-	x.keyed.Cols[0].I64 = ids
-	x.keepChanges(b, vals)
+	if x.forms != nil {
+		x.keepWritten(b, vals)
+	} else {
+		x.keepChanges(b, vals)
+	}
 }
 
 // keepChanges counts the rows and selects those that made a value come or go.
 func (x *aggInput) keepChanges(b *batch.Batch, vals []state.Ref) {
 	sel, kept := x.changeSel[:0], x.changeRefs[:0]
-	changed := vals[:0]
 	for k, v := range vals {
 		i := b.Row(k)
 		p, _ := x.seen.TouchPayload(v)
@@ -163,36 +178,73 @@ func (x *aggInput) keepChanges(b *batch.Batch, vals []state.Ref) {
 		if is > 0 {
 			x.weights[i] = 1
 		}
-		sel, kept, changed = append(sel, uint32(i)), append(kept, x.refs[k]), append(changed, v)
+		sel, kept = append(sel, uint32(i)), append(kept, x.refs[k])
 	}
 	x.changeSel, x.changeRefs = sel, kept
 	x.view = *b
 	x.view.Sel, x.view.Weights = sel, x.weights[:b.N]
 	x.b, x.refs = &x.view, kept
-	if x.forms && len(kept) > 0 {
-		x.useCanonical(changed)
+}
+
+// keepWritten is keepChanges for values that may be written in more ways than one:
+// when the least of them changes, it goes as it was and comes as it is.
+func (x *aggInput) keepWritten(b *batch.Batch, vals []state.Ref) {
+	x.changes, x.changeRefs, x.denseWeights = x.changes[:0], x.changeRefs[:0], x.denseWeights[:0]
+	x.written.Truncate()
+	note := func(k int, v state.Ref, form []byte, weight int64) {
+		x.written.AppendStr(len(x.changes), form)
+		x.changes, x.changeRefs = append(x.changes, v), append(x.changeRefs, x.refs[k])
+		x.denseWeights = append(x.denseWeights, weight)
+	}
+	for k, v := range vals {
+		i := b.Row(k)
+		p, _ := x.seen.TouchPayload(v)
+		was := int64(p[0]) > 0
+		form, _ := x.forms.least(v)
+		x.before = append(x.before[:0], form...)
+		p[0] += uint64(b.Weight(i))
+		x.forms.read(&x.keyed, i)
+		x.forms.count(v, b.Weight(i))
+		is := int64(p[0]) > 0
+		form, _ = x.forms.least(v)
+		if was == is && string(form) == string(x.before) {
+			continue
+		}
+		if was {
+			note(k, v, x.before, -1)
+		}
+		if is {
+			note(k, v, form, 1)
+		}
+	}
+	x.refs = x.changeRefs
+	if len(x.changes) > 0 {
+		x.rewrite(b)
 	}
 }
 
-// useCanonical replaces the values by the form that seen keeps, so that the value
-// that goes is the one that came, whatever it was written like.
-func (x *aggInput) useCanonical(vals []state.Ref) {
+// rewrite makes x.b the values that come and go. It has only the columns that are
+// distinct; the others of b are not for the aggregates that x feeds.
+func (x *aggInput) rewrite(b *batch.Batch) {
+	n := len(x.changes)
+	for len(x.every) < n {
+		x.every = append(x.every, uint32(len(x.every)))
+	}
 	for i := range x.canon {
 		x.canon[i].Truncate()
 	}
-	x.seen.GatherKeys(vals, x.canon, 0)
-	x.dense = batch.Batch{N: len(vals), Cols: append(x.dense.Cols[:0], x.view.Cols...)}
-	for i := range x.dense.Cols {
-		x.dense.Cols[i] = batch.Column{Type: x.dense.Cols[i].Type} // not for this call
+	x.seen.GatherKeys(x.changes, x.canon, 0)
+	x.forms.apply(x.formed, x.canon, &x.written, x.every[:n])
+	x.dense = batch.Batch{N: n, Cols: x.dense.Cols[:0], Weights: x.denseWeights}
+	for i := range b.Cols {
+		x.dense.Cols = append(x.dense.Cols, batch.Column{Type: b.Cols[i].Type})
 	}
 	for i, c := range x.distinct {
 		x.dense.Cols[c] = x.canon[i+1]
 	}
-	x.dense.Weights = x.denseWeights[:0]
-	for _, i := range x.changeSel {
-		x.dense.Weights = append(x.dense.Weights, x.weights[i])
+	for _, i := range x.forms.keys {
+		x.dense.Cols[x.distinct[i-1]] = x.formed[i]
 	}
-	x.denseWeights = x.dense.Weights
 	x.b = &x.dense
 }
 
@@ -203,14 +255,20 @@ func (x *aggInput) end() {
 	}
 	for _, r := range x.seen.Dirty() {
 		if x.seen.Payload(r)[0] == 0 {
+			if x.forms != nil {
+				x.forms.forget(r)
+			}
 			x.seen.Delete(r)
 		}
 	}
 }
 
 func (x *aggInput) bytes() int64 {
-	if x.seen == nil {
+	switch {
+	case x.seen == nil:
 		return 0
+	case x.forms == nil:
+		return x.seen.Bytes()
 	}
-	return x.seen.Bytes()
+	return x.seen.Bytes() + x.forms.bytes()
 }

@@ -127,6 +127,24 @@ var aggCases = []aggCase{
 		}
 		return fmt.Sprint(len(seen))
 	}},
+	{distinctCall(fnCall(expr.AggSum, types.Numeric, 3)), func(g []aggRow) string {
+		least := map[string]*types.Decimal{}
+		for _, r := range g {
+			if r.d == nil {
+				continue
+			}
+			k := decRat(*r.d).String()
+			if least[k] == nil || r.d.Scale < least[k].Scale {
+				least[k] = r.d
+			}
+		}
+		sum, scale := new(big.Rat), 0
+		for _, d := range least {
+			sum.Add(sum, decRat(*d))
+			scale = max(scale, int(d.Scale))
+		}
+		return orNull(len(least) == 0, ratText(sum, scale))
+	}},
 	{distinctCall(filterCall(fnCall(expr.AggSum, types.Numeric, 1))), func(g []aggRow) string {
 		seen, sum := map[int64]bool{}, new(big.Int)
 		for _, r := range g {
