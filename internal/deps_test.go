@@ -38,6 +38,7 @@ var layers = map[string]string{
 	"shell":     "types",
 	"node":      "*",
 	// Test only: nothing but tests and each other may import these.
+	"e2e":     "*",
 	"oracle":  "flow expr batch types",
 	"pgtest":  "",
 	"sqltest": "*",
@@ -57,7 +58,7 @@ var impure = map[string]bool{
 
 var pure = strings.Fields("types sql batch expr state flow catalog plan coord wire")
 
-var testOnly = strings.Fields("oracle pgtest sqltest")
+var testOnly = strings.Fields("e2e oracle pgtest sqltest")
 
 // TestImports holds every package to the table above.
 func TestImports(t *testing.T) {
