@@ -55,6 +55,14 @@ func checkNode(n *Node, in [][]types.Type) error {
 		return passes(in, n.Out)
 	case *Exchange:
 		return firstError(passes(in, n.Out), inRange(op.Keys, in[0]))
+	case *ProjectSet:
+		want := len(in[0]) + 1
+		if op.Ordinality {
+			want++
+		}
+		if len(n.Out) != want {
+			return fmt.Errorf("reads %d columns and emits %d, want %d", len(in[0]), len(n.Out), want)
+		}
 	case *Window:
 		return checkWindow(op, n, in[0])
 	case *Join:

@@ -560,3 +560,45 @@ func TestWorkersInParallel(t *testing.T) {
 		t.Errorf("digests on one worker %v, on four %v", digests[0], digests[1])
 	}
 }
+
+func TestProjectSet(t *testing.T) {
+	two := repeat(int8T, 2)
+	fn, _, _, err := expr.ResolveSet("generate_series", two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	op := &flow.ProjectSet{Fn: fn, Args: []expr.Expr{col(0, int8T), col(1, int8T)}, Ordinality: true}
+	s := newSteps(t, unary(two, op, repeat(int8T, 4)))
+	s.step("2 1 3; 1 5 4; 1 null 1", "", "2 1 3 1 1; 2 1 3 2 2; 2 1 3 3 3")
+	s.step("-1 1 3; 1 7 7", "", "-1 1 3 1 1; -1 1 3 2 2; -1 1 3 3 3; 1 7 7 7 1")
+}
+
+// A row may have more values than a block, and one that goes wrong leaves none.
+func TestProjectSetOfManyValues(t *testing.T) {
+	two := repeat(int8T, 2)
+	fn, _, _, err := expr.ResolveSet("generate_series", two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := unary(two, &flow.ProjectSet{Fn: fn, Args: []expr.Expr{col(0, int8T), col(1, int8T)}}, repeat(int8T, 3))
+	g, err := flow.New(spec, flow.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, _, err := g.Step(1, 0, flow.Feed{Rel: "l", Blocks: []*batch.Batch{oracle.ToBatch(two, rows(two, "1 5 6; 1 1 10000; 1 9 9"))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := res[0].Batch
+	if b.N != 10003 || b.Cols[2].I64[0] != 1 || b.Cols[2].I64[9999] != 10000 || b.Cols[2].I64[10002] != 9 {
+		t.Errorf("%d rows", b.N)
+	}
+	spec = unary(two, &flow.ProjectSet{Fn: fn, Args: []expr.Expr{col(0, int8T), call("/", col(0, int8T), col(1, int8T))}}, repeat(int8T, 3))
+	if g, err = flow.New(spec, flow.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	res, errs, err := g.Step(1, 0, flow.Feed{Rel: "l", Blocks: []*batch.Batch{oracle.ToBatch(two, rows(two, "1 1 1; 1 1 0"))}})
+	if err != nil || res[0].Batch.N != 1 || errs.Total != 1 {
+		t.Errorf("%v rows, errors %+v, %v", res, errs, err)
+	}
+}

@@ -21,6 +21,8 @@ type Options struct {
 	Params        []types.Value  // values of parameters
 	// Host answers functions that need the catalog, from any worker; nil if it may not be asked.
 	Host expr.Host
+	// Random serves random(), from any worker; nil, as in views, makes it an error.
+	Random func() float64
 	// Stop, if not nil, is asked after every few blocks, by any worker; once it
 	// reports true the step fails with 57014.
 	Stop func() bool
@@ -105,7 +107,7 @@ func (g *Group) BeginStep(n, now int64) {
 	for _, c := range g.circuits {
 		c.begin(Step{
 			N: n, Now: now,
-			Ctx: expr.Ctx{Now: now, Zone: g.opt.Zone, Params: g.opt.Params, Host: g.opt.Host, Errs: c.step.Ctx.Errs[:0]},
+			Ctx: expr.Ctx{Now: now, Zone: g.opt.Zone, Params: g.opt.Params, Host: g.opt.Host, Random: g.opt.Random, Errs: c.step.Ctx.Errs[:0]},
 		})
 	}
 }
