@@ -14,6 +14,8 @@ type Ctx struct {
 	// Host answers the few functions that need the catalog (pg_get_viewdef and the
 	// like). Without one they are error 0A000.
 	Host Host
+	// Random gives numbers from 0 up to 1 for random(); nil makes it error 0A000.
+	Random func() float64
 	// Errs collects rows whose evaluation went wrong (division by zero, overflow,
 	// bad cast), in the order met. Their results are NULL; the caller decides
 	// whether the statement fails or the row is withheld.

@@ -24,7 +24,6 @@ type Func struct {
 	host    bool // Ctx.Host computes it
 	vec     vecKernel
 	row     rowKernel
-	prep    prepFunc
 }
 
 // SetFunc is one overload of a set-returning function.
@@ -100,7 +99,7 @@ func buildRegistry() *registry {
 		if !ok {
 			k = kernels[s.name]
 		}
-		f.vec, f.row, f.prep = k.vec, k.row, k.prep
+		f.vec, f.row = k.vec, k.row
 		if f.host {
 			f.row = hostRow
 		}

@@ -1,0 +1,546 @@
+package expr
+
+import (
+	"math"
+	"math/big"
+
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+var (
+	errInputRange = &types.Error{Code: types.CodeOutOfRange, Message: "input is out of range"}
+	errSqrt       = &types.Error{Code: "2201F", Message: "cannot take square root of a negative number"}
+	errLnZero     = &types.Error{Code: "2201E", Message: "cannot take logarithm of zero"}
+	errLnNegative = &types.Error{Code: "2201E", Message: "cannot take logarithm of a negative number"}
+	errPowZero    = &types.Error{Code: "2201F", Message: "zero raised to a negative power is undefined"}
+	errPowComplex = &types.Error{Code: "2201F", Message: "a negative number raised to a non-integer power yields a complex result"}
+	errNumRange   = &types.Error{Code: types.CodeOutOfRange, Message: "value overflows numeric format"}
+)
+
+// floatFunc makes a kernel of one float. check gives an error for an argument.
+func floatFunc(fn func(float64) float64, check func(float64) *types.Error) kernels {
+	return kernels{row: func(f *frame, i int) {
+		x := f.float(0, i)
+		if check != nil {
+			if err := check(x); err != nil {
+				f.fail(i, err)
+				return
+			}
+		}
+		r := fn(x)
+		if math.IsInf(r, 0) && !math.IsInf(x, 0) {
+			f.fail(i, errFloatOverflow)
+			return
+		}
+		f.setFloat(i, r)
+	}}
+}
+
+func checkLn(x float64) *types.Error {
+	switch {
+	case x == 0:
+		return errLnZero
+	case x < 0:
+		return errLnNegative
+	}
+	return nil
+}
+
+func notInf(x float64) *types.Error {
+	if math.IsInf(x, 0) {
+		return errInputRange
+	}
+	return nil
+}
+
+func checkUnit(x float64) *types.Error {
+	if x < -1 || x > 1 {
+		return errInputRange
+	}
+	return nil
+}
+
+func mathKernels(m map[string]kernels) {
+	for name, fn := range map[string]func(float64) float64{"ceil": math.Ceil, "ceiling": math.Ceil, "floor": math.Floor,
+		"round": math.RoundToEven, "trunc": math.Trunc} {
+		m[name+"(float8)"] = floatFunc(fn, nil)
+	}
+	m["sign(float8)"] = floatFunc(func(x float64) float64 {
+		switch {
+		case x > 0:
+			return 1
+		case x < 0:
+			return -1
+		}
+		return x
+	}, nil)
+	sqrt := func(x float64) *types.Error {
+		if x < 0 {
+			return errSqrt
+		}
+		return nil
+	}
+	m["sqrt(float8)"] = floatFunc(math.Sqrt, sqrt)
+	m["|/"] = m["sqrt(float8)"]
+	m["cbrt"] = floatFunc(math.Cbrt, nil)
+	m["exp(float8)"] = kernels{row: func(f *frame, i int) {
+		x := f.float(0, i)
+		r := math.Exp(x)
+		switch {
+		case math.IsInf(r, 0) && !math.IsInf(x, 0):
+			f.fail(i, errFloatOverflow)
+		case r == 0 && !math.IsInf(x, 0):
+			f.fail(i, errFloatUnderflow)
+		default:
+			f.setFloat(i, r)
+		}
+	}}
+	m["ln(float8)"] = floatFunc(math.Log, checkLn)
+	m["log(float8)"] = floatFunc(math.Log10, checkLn)
+	m["log10(float8)"] = m["log(float8)"]
+	pow := kernels{row: floatPower}
+	m["power(float8,float8)"], m["pow(float8,float8)"], m["^(float8,float8)"] = pow, pow, pow
+	m["pi"] = kernels{row: func(f *frame, i int) { f.setFloat(i, math.Pi) }}
+	const degree = math.Pi / 180
+	m["degrees"] = floatFunc(func(x float64) float64 { return x / degree }, nil)
+	m["radians"] = floatFunc(func(x float64) float64 { return x * degree }, nil)
+	m["sin"], m["cos"], m["tan"] = floatFunc(math.Sin, notInf), floatFunc(math.Cos, notInf), floatFunc(math.Tan, notInf)
+	m["cot"] = floatFunc(func(x float64) float64 { return 1 / math.Tan(x) }, notInf)
+	m["asin"], m["acos"], m["atan"] = floatFunc(math.Asin, checkUnit), floatFunc(math.Acos, checkUnit), floatFunc(math.Atan, nil)
+	m["sinh"], m["cosh"], m["tanh"] = floatFunc(math.Sinh, nil), floatFunc(math.Cosh, nil), floatFunc(math.Tanh, nil)
+	m["atan2"] = kernels{row: func(f *frame, i int) { f.setFloat(i, math.Atan2(f.float(0, i), f.float(1, i))) }}
+	m["width_bucket(float8,float8,float8,int4)"] = kernels{row: widthBucketFloat}
+	m["width_bucket(numeric,numeric,numeric,int4)"] = kernels{row: widthBucketDec}
+	one := func(name string, fn func(a types.Decimal, aa []byte, arena *[]byte) (types.Decimal, error)) {
+		m[name+"(numeric)"] = kernels{row: func(f *frame, i int) {
+			a, aa := f.dec(0, i)
+			d, err := fn(a, aa, f.arena())
+			f.setDec(i, d, err)
+		}}
+	}
+	one("sqrt", decSqrt)
+	one("exp", decExp)
+	one("ln", decLn)
+	ten := types.DecFromInt64(10)
+	log10 := func(a types.Decimal, aa []byte, arena *[]byte) (types.Decimal, error) {
+		return decLog(ten, nil, a, aa, arena)
+	}
+	one("log", log10)
+	one("log10", log10)
+	m["log(numeric,numeric)"] = kernels{row: func(f *frame, i int) {
+		a, aa := f.dec(0, i)
+		b, ba := f.dec(1, i)
+		d, err := decLog(a, aa, b, ba, f.arena())
+		f.setDec(i, d, err)
+	}}
+	dpow := kernels{row: func(f *frame, i int) {
+		a, aa := f.dec(0, i)
+		b, ba := f.dec(1, i)
+		d, err := decPower(a, aa, b, ba, f.arena())
+		f.setDec(i, d, err)
+	}}
+	m["power(numeric,numeric)"], m["pow(numeric,numeric)"], m["^(numeric,numeric)"] = dpow, dpow, dpow
+	m["greatest"] = kernels{row: func(f *frame, i int) { pickExtreme(f, i, 1) }}
+	m["least"] = kernels{row: func(f *frame, i int) { pickExtreme(f, i, -1) }}
+}
+
+// pickExtreme gives the greatest (sign 1) or least argument that is not NULL.
+func pickExtreme(f *frame, i, sign int) {
+	k := 0
+	switch a, b := f.null(0, i), f.null(1, i); {
+	case a && b:
+		f.setNull(i)
+		return
+	case a:
+		k = 1
+	case b:
+	case sign*compareAt(f.args[0], f.args[1], i) < 0:
+		k = 1
+	}
+	c := f.args[k]
+	switch f.t.Layout() {
+	case types.LayoutBool:
+		f.out.U8[i] = c.U8[i]
+	case types.LayoutInt:
+		f.out.I64[i] = c.I64[i]
+	case types.LayoutFloat:
+		f.out.F64[i] = c.F64[i]
+	case types.LayoutIvl:
+		f.out.Ivl[i] = c.Ivl[i]
+	case types.LayoutDec:
+		f.out.Dec[i] = types.DecCopy(c.Dec[i], c.Bytes, f.arena())
+	case types.LayoutStr:
+		f.setStr(i, c.StrAt(i))
+	}
+}
+
+func floatPower(f *frame, i int) {
+	x, y := f.float(0, i), f.float(1, i)
+	switch {
+	case x == 0 && y < 0:
+		f.fail(i, errPowZero)
+		return
+	case x < 0 && y != math.Trunc(y) && !math.IsInf(x, 0):
+		f.fail(i, errPowComplex)
+		return
+	}
+	r := math.Pow(x, y)
+	finite := !math.IsInf(x, 0) && !math.IsInf(y, 0)
+	switch {
+	case math.IsInf(r, 0) && finite:
+		f.fail(i, errFloatOverflow)
+	case r == 0 && finite && x != 0:
+		f.fail(i, errFloatUnderflow)
+	default:
+		f.setFloat(i, r)
+	}
+}
+
+const codeBucket = "2201G"
+
+func widthBucketFloat(f *frame, i int) {
+	x, lo, hi, n := f.float(0, i), f.float(1, i), f.float(2, i), f.int(3, i)
+	switch {
+	case n <= 0:
+		f.failf(i, codeBucket, "count must be greater than zero")
+		return
+	case x != x || lo != lo || hi != hi:
+		f.failf(i, codeBucket, "operand, lower bound, and upper bound cannot be NaN")
+		return
+	case math.IsInf(lo, 0) || math.IsInf(hi, 0):
+		f.failf(i, codeBucket, "lower and upper bounds must be finite")
+		return
+	case lo == hi:
+		f.failf(i, codeBucket, "lower bound cannot equal upper bound")
+		return
+	}
+	if lo > hi {
+		x, lo, hi = -x, -lo, -hi
+	}
+	switch {
+	case x < lo:
+		f.setInt(i, 0)
+	case x >= hi:
+		f.bucket(i, n+1)
+	default:
+		f.bucket(i, min(int64(float64(n)*((x-lo)/(hi-lo))), n-1)+1)
+	}
+}
+
+func (f *frame) bucket(i int, n int64) {
+	if !fits(types.Int4, n) {
+		f.fail(i, types.ErrIntOutOfRange(types.Int4))
+		return
+	}
+	f.setInt(i, n)
+}
+
+func widthBucketDec(f *frame, i int) {
+	var v [3]*big.Rat
+	for k := range v {
+		d, a := f.dec(k, i)
+		if !d.IsFinite() {
+			f.failf(i, codeBucket, "operand, lower bound, and upper bound cannot be NaN")
+			return
+		}
+		v[k] = new(big.Rat).SetFrac(types.DecBigInt(d, a), pow10(int64(d.Scale)))
+	}
+	n := f.int(3, i)
+	switch {
+	case n <= 0:
+		f.failf(i, codeBucket, "count must be greater than zero")
+		return
+	case v[1].Cmp(v[2]) == 0:
+		f.failf(i, codeBucket, "lower bound cannot equal upper bound")
+		return
+	}
+	if v[1].Cmp(v[2]) > 0 {
+		for _, r := range v {
+			r.Neg(r)
+		}
+	}
+	switch {
+	case v[0].Cmp(v[1]) < 0:
+		f.setInt(i, 0)
+	case v[0].Cmp(v[2]) >= 0:
+		f.bucket(i, n+1)
+	default:
+		x := new(big.Rat).Sub(v[0], v[1])
+		x.Mul(x, new(big.Rat).SetInt64(n)).Quo(x, new(big.Rat).Sub(v[2], v[1]))
+		f.bucket(i, new(big.Int).Quo(x.Num(), x.Denom()).Int64()+1)
+	}
+}
+
+// The digits that results of NUMERIC functions have at least, and the most
+// decimals, as in PostgreSQL.
+const (
+	decSigDigits = 16
+	decMaxScale  = 1000
+	log10e       = 0.434294481903252
+)
+
+// resultScale is the scale of a result whose first digit has the given exponent.
+func resultScale(weight int, scales ...int16) int {
+	s := decSigDigits - weight
+	for _, x := range scales {
+		s = max(s, int(x))
+	}
+	return max(0, min(s, decMaxScale))
+}
+
+// bitsFor is a precision that makes results right to scale decimals of a number
+// whose first digit has the given exponent.
+func bitsFor(scale, weight int) uint { return uint(max(0, scale+max(weight, 0)+20))*10/3 + 64 }
+
+// base10000 is the exponent of 10000 of the first digit, as PostgreSQL's numerics have it.
+func base10000(weight10 int) int { return int(floorDiv(int64(weight10), 4)) }
+
+func decSqrt(a types.Decimal, aa []byte, arena *[]byte) (types.Decimal, error) {
+	switch {
+	case a.Form == types.DecNaN || a.Form == types.DecPosInf:
+		return a, nil
+	case types.DecSign(a, aa) < 0:
+		return a, errSqrt
+	}
+	w := decWeight(a, aa)
+	scale := max(decSigDigits-((base10000(w)+1)*4/2-1), int(a.Scale), 0)
+	// floor(sqrt(coef * 10^(2*scale - a.Scale) * 100)), then rounded
+	z := types.DecBigInt(a, aa)
+	z.Mul(z, pow10(int64(2*(scale+1)-int(a.Scale))))
+	z.Sqrt(z)
+	q, r := z.QuoRem(z, big.NewInt(10), new(big.Int))
+	if r.Int64() >= 5 {
+		q.Add(q, big.NewInt(1))
+	}
+	return types.DecFromBig(q, int16(scale), arena)
+}
+
+// approx is the nearest float64, however rough.
+func approx(a types.Decimal, aa []byte) float64 {
+	x, _ := decFloat(a, aa, 64).Float64()
+	return x
+}
+
+func decExp(a types.Decimal, aa []byte, arena *[]byte) (types.Decimal, error) {
+	switch a.Form {
+	case types.DecNaN, types.DecPosInf:
+		return a, nil
+	case types.DecNegInf:
+		return types.DecFromInt64(0), nil
+	}
+	return expScaled(decFloat(a, aa, 256), arena, a.Scale)
+}
+
+// expScaled is e^x at PostgreSQL's scale. x has enough bits for results of the
+// usual size; larger ones are computed anew from them.
+func expScaled(x *big.Float, arena *[]byte, scales ...int16) (types.Decimal, error) {
+	val, _ := x.Float64()
+	val *= log10e
+	if val > types.MaxDecDigits {
+		return types.Decimal{}, errNumRange
+	}
+	val = max(val, -decMaxScale)
+	scale := resultScale(int(val), scales...)
+	return floatToDec(bigExp(x, bitsFor(scale, int(val))), scale, arena)
+}
+
+// bigExp is e^x to prec bits: x is halved until it is small, the series summed, and
+// the result squared as often.
+func bigExp(x *big.Float, prec uint) *big.Float {
+	halvings := max(0, x.MantExp(nil)) + 16
+	prec += uint(halvings) + 32
+	y := new(big.Float).SetPrec(prec).Set(x)
+	y.SetMantExp(y, -halvings)
+	sum, term := big.NewFloat(1).SetPrec(prec), big.NewFloat(1).SetPrec(prec)
+	for k := int64(1); ; k++ {
+		term.Mul(term, y)
+		term.Quo(term, new(big.Float).SetPrec(prec).SetInt64(k))
+		if term.Sign() == 0 || term.MantExp(nil) < -int(prec) {
+			break
+		}
+		sum.Add(sum, term)
+	}
+	for range halvings {
+		sum.Mul(sum, sum)
+	}
+	return sum
+}
+
+// bigLn is ln(x) of a positive x to prec bits: x = m * 2^e with m near 1, by the
+// series of 2*atanh((m-1)/(m+1)).
+func bigLn(x *big.Float, prec uint) *big.Float {
+	prec += 64
+	m := new(big.Float).SetPrec(prec)
+	e := new(big.Float).SetPrec(prec).Set(x).MantExp(m)
+	if m.Cmp(big.NewFloat(0.70710678)) < 0 {
+		m.SetMantExp(m, 1)
+		e--
+	}
+	out := atanhLn(m, prec)
+	if e != 0 {
+		ln2 := atanhLn(big.NewFloat(2).SetPrec(prec), prec)
+		out.Add(out, ln2.Mul(ln2, new(big.Float).SetPrec(prec).SetInt64(int64(e))))
+	}
+	return out
+}
+
+func atanhLn(m *big.Float, prec uint) *big.Float {
+	one := big.NewFloat(1).SetPrec(prec)
+	t := new(big.Float).SetPrec(prec).Quo(new(big.Float).SetPrec(prec).Sub(m, one), new(big.Float).SetPrec(prec).Add(m, one))
+	sq := new(big.Float).SetPrec(prec).Mul(t, t)
+	sum := new(big.Float).SetPrec(prec)
+	for k := int64(1); ; k += 2 {
+		if t.Sign() == 0 || t.MantExp(nil) < sum.MantExp(nil)-int(prec) {
+			break
+		}
+		sum.Add(sum, new(big.Float).SetPrec(prec).Quo(t, new(big.Float).SetPrec(prec).SetInt64(k)))
+		t.Mul(t, sq)
+	}
+	return sum.SetMantExp(sum, 1)
+}
+
+// lnWeight estimates the decimal exponent of ln(a)'s first digit as PostgreSQL does.
+func lnWeight(a types.Decimal, aa []byte) int {
+	x := approx(a, aa)
+	if x >= 0.9 && x <= 1.1 {
+		d := decFloat(a, aa, 256)
+		d.Sub(d, big.NewFloat(1))
+		y, _ := d.Float64()
+		if y == 0 {
+			return 0
+		}
+		return int(math.Floor(math.Log10(math.Abs(y))))
+	}
+	ln, _ := bigLn(decFloat(a, aa, 64), 64).Float64()
+	return int(math.Log10(math.Abs(ln)))
+}
+
+func checkDecLn(a types.Decimal, aa []byte) error {
+	switch s := types.DecSign(a, aa); {
+	case a.Form == types.DecNaN:
+		return nil
+	case s == 0:
+		return errLnZero
+	case s < 0:
+		return errLnNegative
+	}
+	return nil
+}
+
+func decLn(a types.Decimal, aa []byte, arena *[]byte) (types.Decimal, error) {
+	if err := checkDecLn(a, aa); err != nil || !a.IsFinite() {
+		return a, err
+	}
+	w := lnWeight(a, aa)
+	scale := resultScale(w, a.Scale)
+	prec := bitsFor(scale, w)
+	return floatToDec(bigLn(decFloat(a, aa, prec+64), prec), scale, arena)
+}
+
+func decLog(base types.Decimal, ba []byte, a types.Decimal, aa []byte, arena *[]byte) (types.Decimal, error) {
+	for _, err := range []error{checkDecLn(base, ba), checkDecLn(a, aa)} {
+		if err != nil {
+			return a, err
+		}
+	}
+	if !base.IsFinite() || !a.IsFinite() {
+		if base.IsFinite() && a.Form == types.DecPosInf {
+			return a, nil
+		}
+		return types.Decimal{Form: types.DecNaN}, nil
+	}
+	w := lnWeight(a, aa) - lnWeight(base, ba)
+	scale := resultScale(w, base.Scale, a.Scale)
+	prec := bitsFor(scale, w)
+	d := bigLn(decFloat(base, ba, prec+64), prec)
+	if d.Sign() == 0 {
+		return a, types.ErrDivisionByZero
+	}
+	n := bigLn(decFloat(a, aa, prec+64), prec)
+	return floatToDec(n.Quo(n, d), scale, arena)
+}
+
+func decPower(a types.Decimal, aa []byte, b types.Decimal, ba []byte, arena *[]byte) (types.Decimal, error) {
+	if !a.IsFinite() || !b.IsFinite() {
+		return powerSpecial(a, aa, b, ba)
+	}
+	n, err := types.DecToInt64Exact(b, ba)
+	whole := err == nil
+	switch s := types.DecSign(a, aa); {
+	case s == 0 && types.DecSign(b, ba) < 0:
+		return a, errPowZero
+	case s < 0 && types.DecMinScale(b, ba) > 0:
+		return a, errPowComplex
+	case s == 0 && types.DecSign(b, ba) > 0:
+		return types.DecRound(types.DecFromInt64(0), nil, resultScale(0, a.Scale, b.Scale), arena)
+	}
+	if whole && n == int64(int32(n)) {
+		return powerInt(a, aa, n, b.Scale, arena)
+	}
+	neg := types.DecSign(a, aa) < 0
+	x := decFloat(a, aa, 512)
+	y := bigLn(x.Abs(x), 512)
+	y.Mul(y, decFloat(b, ba, 512))
+	d, err := expScaled(y, arena, a.Scale, b.Scale)
+	if err == nil && neg && types.DecBigInt(b, ba).Bit(0) == 1 {
+		return types.DecNeg(d, *arena, arena)
+	}
+	return d, err
+}
+
+// powerInt raises to a whole power by squaring.
+func powerInt(a types.Decimal, aa []byte, n int64, bScale int16, arena *[]byte) (types.Decimal, error) {
+	w := float64(decWeight(a, aa))
+	lead := decFloat(a, aa, 64)
+	lead.Quo(lead.Abs(lead), new(big.Float).SetInt(pow10(int64(max(0, int(w))))))
+	if w < 0 {
+		lead.Mul(lead, new(big.Float).SetInt(pow10(int64(-w))))
+	}
+	l, _ := lead.Float64()
+	weight := float64(n) * (math.Log10(l) + w)
+	if weight > types.MaxDecDigits {
+		return a, errNumRange
+	}
+	if n == 0 {
+		weight = 0
+	}
+	scale := resultScale(int(max(weight, -2*decMaxScale)), a.Scale, bScale)
+	prec := bitsFor(scale, int(weight)) + 64
+	x := decFloat(a, aa, prec)
+	r := big.NewFloat(1).SetPrec(prec)
+	for k := max(n, -n); k > 0; k >>= 1 {
+		if k&1 == 1 {
+			r.Mul(r, x)
+		}
+		x.Mul(x, x)
+	}
+	if n < 0 {
+		r.Quo(big.NewFloat(1).SetPrec(prec), r)
+	}
+	return floatToDec(r, scale, arena)
+}
+
+// powerSpecial is power with NaN or infinite arguments, after POSIX's pow.
+func powerSpecial(a types.Decimal, aa []byte, b types.Decimal, ba []byte) (types.Decimal, error) {
+	num := func(d types.Decimal, da []byte) float64 {
+		switch d.Form {
+		case types.DecNaN:
+			return math.NaN()
+		case types.DecPosInf:
+			return math.Inf(1)
+		case types.DecNegInf:
+			return math.Inf(-1)
+		}
+		return approx(d, da)
+	}
+	r := math.Pow(num(a, aa), num(b, ba))
+	switch {
+	case r != r:
+		return types.Decimal{Form: types.DecNaN}, nil
+	case math.IsInf(r, 1):
+		return types.Decimal{Form: types.DecPosInf}, nil
+	case math.IsInf(r, -1):
+		return types.Decimal{Form: types.DecNegInf}, nil
+	}
+	return types.DecFromInt64(int64(r)), nil
+}
