@@ -1,0 +1,270 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/coord"
+	"github.com/tidemill/tidemill/internal/flow"
+	"github.com/tidemill/tidemill/internal/plan"
+	"github.com/tidemill/tidemill/internal/state"
+	"github.com/tidemill/tidemill/internal/types"
+	"github.com/tidemill/tidemill/internal/wire"
+	"github.com/tidemill/tidemill/internal/worker"
+)
+
+// stagedDDL is a command that is carried out but for making it visible.
+type stagedDDL struct {
+	cmd    catalog.Command
+	now    int64
+	next   *catalog.Catalog
+	effect catalog.Effect
+	made   []made
+}
+
+// made is a new relation with its state.
+type made struct {
+	rel     *relation
+	circuit *worker.Circuit // of a materialized view or sink
+	content worker.Output   // what it holds from the start
+	source  *source
+	on      *relation // of an index
+}
+
+// stageDDL carries out a command and puts its record together.
+func (l *leader) stageDDL(r *request) {
+	l.outcomes = map[uint64]answer{}
+	refuse := func(err error) {
+		l.outcomes[r.id] = answer{err: err}
+		l.feed(coord.Staged{Rejected: []uint64{r.id}})
+	}
+	cmd, err := r.plan(l.cat)
+	if err != nil {
+		refuse(err)
+		return
+	}
+	d, err := l.buildDDL(l.e.ctx, cmd, max(l.now, l.e.micros()))
+	if err != nil {
+		refuse(err)
+		return
+	}
+	l.outcomes[r.id] = answer{effect: d.effect}
+	if d.effect.Skipped {
+		l.staged = nil
+		l.feed(coord.Staged{})
+		return
+	}
+	body, err := (&wire.DDL{After: l.coord.CommittedStep(), Now: d.now, SQL: cmd.SQL, Command: cmd}).Encode()
+	if err != nil {
+		refuse(err)
+		return
+	}
+	l.staged = &staged{ddl: d}
+	l.staged.seal(l, wire.KindDDL, l.coord.Epoch(), body)
+	l.feed(coord.Staged{Records: 1, Hash: coord.Hash(l.staged.last), Taken: l.droppedUnits(d.effect.Dropped)})
+}
+
+// droppedUnits counts what was announced of sources that go.
+func (l *leader) droppedUnits(dropped []*catalog.Relation) uint64 {
+	n := uint64(0)
+	for _, r := range dropped {
+		if s := l.e.sourceByID(r.ID); s != nil {
+			n += s.announcedUnits()
+		}
+	}
+	return n
+}
+
+// buildDDL applies cmd to the catalog and builds the state of what it makes, from
+// what its inputs hold now. Nothing is visible yet, and nothing needs to be undone
+// if it comes to nothing.
+func (l *leader) buildDDL(ctx context.Context, cmd catalog.Command, now int64) (*stagedDDL, error) {
+	next, eff, err := l.cat.With(cmd)
+	if err != nil {
+		return nil, err
+	}
+	d := &stagedDDL{cmd: cmd, now: now, next: next, effect: eff}
+	for _, id := range eff.Created {
+		def := next.ByID(id)
+		if def == nil || l.skip[id] {
+			continue
+		}
+		m, err := l.makeRelation(ctx, def, d)
+		if err != nil {
+			return nil, err
+		}
+		if m.rel != nil {
+			d.made = append(d.made, m)
+		}
+	}
+	return d, nil
+}
+
+func (l *leader) makeRelation(ctx context.Context, def *catalog.Relation, d *stagedDDL) (made, error) {
+	m := made{rel: &relation{def: def}}
+	switch def.Kind {
+	case catalog.Table:
+		m.rel.spine = state.NewSpine(def.Types(), orderOf(def, nil))
+		m.rel.ring = newRing(MaxRingBytes)
+	case catalog.Source:
+		s, err := l.e.newSource(ctx, def, d.now)
+		if err != nil {
+			return made{}, err
+		}
+		m.source = s
+		m.rel.ring = newRing(MaxRingBytes)
+	case catalog.Index:
+		return l.makeIndex(def, d)
+	case catalog.MaterializedView, catalog.Sink:
+		return l.makeView(ctx, def, d)
+	default: // a view is a query in the catalog
+		return made{}, nil
+	}
+	return m, nil
+}
+
+// makeIndex orders the rows of its relation anew.
+func (l *leader) makeIndex(def *catalog.Relation, d *stagedDDL) (made, error) {
+	on := l.rels[def.Index.On]
+	for _, m := range d.made {
+		if m.rel.def.ID == def.Index.On {
+			on = m.rel
+		}
+	}
+	if def.Index.Primary {
+		return made{}, nil // the table itself is in that order
+	}
+	if on == nil || on.spine == nil {
+		return made{}, &types.Error{Code: types.CodeUndefinedTable, Message: fmt.Sprintf("relation %d does not exist", def.Index.On)}
+	}
+	x := &relation{def: def, spine: state.NewSpine(on.def.Types(), orderOf(def, on.def))}
+	err := on.spine.Snapshot().Blocks(func(b *batch.Batch) error {
+		x.spine.Append(b)
+		return nil
+	})
+	return made{rel: x, on: on}, err
+}
+
+// makeView builds a view's circuit and runs it over what its inputs hold.
+func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedDDL) (made, error) {
+	p := plan.Planner{Catalog: d.next, Session: plan.Session{SearchPath: def.SearchPath, Version: Version}}
+	q, err := p.PlanRelation(def)
+	if err != nil {
+		return made{}, err
+	}
+	for _, in := range q.Inputs {
+		if r := d.next.ByID(in.ID); r != nil && r.Kind == catalog.Virtual {
+			return made{}, &types.Error{Code: types.CodeFeature, Message: fmt.Sprintf("%s cannot read the system catalog %q", def.Describe(), r.Name)}
+		}
+	}
+	c, err := l.work.Build(def.Key(), q.Spec, flow.Options{MaxStateBytes: l.e.cfg.MemoryBytes})
+	if err != nil {
+		return made{}, err
+	}
+	step := l.coord.CommittedStep()
+	out, err := c.Fill(step, d.now, func(push func(string, *batch.Batch) error) error {
+		for _, key := range c.Inputs() {
+			id, _ := catalog.ParseKey(key)
+			if err := l.content(ctx, id, func(b *batch.Batch) error { return push(key, b) }); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return made{}, err
+	}
+	m := made{rel: &relation{def: def, ring: newRing(MaxRingBytes)}, circuit: c, content: out}
+	if def.Kind == catalog.MaterializedView {
+		m.rel.spine = state.NewSpine(def.Types(), orderOf(def, nil))
+		m.rel.spine.Append(out.Batch)
+		m.rel.ring.lost = step // the content stands for all before
+	} else {
+		m.rel.ring.maxBytes = maxSinkBytes
+		m.rel.ring.add(step, out.Batch)
+	}
+	return m, nil
+}
+
+// content hands out what a relation holds at the last committed step.
+func (l *leader) content(ctx context.Context, id catalog.ID, fn func(*batch.Batch) error) error {
+	if s := l.e.sourceByID(id); s != nil {
+		return s.history(ctx, l.positions[id], fn)
+	}
+	r := l.rels[id]
+	if r == nil || r.spine == nil {
+		return &types.Error{Code: types.CodeInternal, Message: fmt.Sprintf("relation %d has no content", id)}
+	}
+	return r.spine.Snapshot().Blocks(fn)
+}
+
+// installDDL makes a committed command the current state. live says that this node
+// leads, so that sources and sinks may run.
+func (l *leader) installDDL(ctx context.Context, d *stagedDDL, live bool) {
+	l.cat = d.next
+	changed := map[catalog.ID]bool{}
+	for _, r := range d.effect.Dropped {
+		l.remove(ctx, r, live)
+		changed[r.ID] = true
+	}
+	for _, m := range d.made {
+		id := m.rel.def.ID
+		changed[id] = true
+		if m.on != nil {
+			m.on.indexes = append(m.on.indexes, m.rel)
+			changed[m.on.def.ID] = true
+		}
+		l.rels[id] = m.rel
+		if m.circuit != nil {
+			l.work.Add(m.circuit)
+			l.e.errors.add(l.coord.CommittedStep(), m.rel.def.Name, m.content.Errors)
+		}
+		if m.source != nil {
+			l.positions[id] = m.source.first()
+			l.e.addSource(m.source, live)
+		}
+		if m.rel.def.Kind == catalog.Sink && live {
+			l.e.startSink(m.rel)
+		}
+	}
+	// Comments and replaced views change definitions in place.
+	for id, r := range l.rels {
+		if def := l.cat.ByID(id); def != nil {
+			r.def = def
+		}
+	}
+	rings := map[catalog.ID]*ring{}
+	for id, r := range l.rels {
+		if r.ring != nil {
+			rings[id] = r.ring
+		}
+	}
+	l.rings = rings
+	l.hashCircuits()
+	l.refresh(changed)
+}
+
+// remove frees what a dropped relation held.
+func (l *leader) remove(ctx context.Context, def *catalog.Relation, live bool) {
+	switch def.Kind {
+	case catalog.MaterializedView, catalog.Sink:
+		l.work.Remove(def.Key())
+	case catalog.Index:
+		if on := l.rels[def.Index.On]; on != nil {
+			on.indexes = slices.DeleteFunc(on.indexes, func(x *relation) bool { return x.def.ID == def.ID })
+		}
+	case catalog.Source:
+		delete(l.positions, def.ID)
+		l.e.dropSource(ctx, def.ID, live)
+	}
+	if def.Kind == catalog.Sink {
+		l.e.dropSink(ctx, def.ID, live)
+	}
+	if r := l.rels[def.ID]; r != nil && r.ring != nil {
+		r.ring.end()
+	}
+	delete(l.rels, def.ID)
+}

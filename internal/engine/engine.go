@@ -1,0 +1,274 @@
+// Package engine is one pipeline: its catalog, the loop of its leader, the
+// sessions that read and write it. It binds the pure houses to the log: plan
+// gives circuits, worker runs them, coord decides what is committed, wire gives
+// bytes, fabric keeps them.
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/connector"
+	"github.com/tidemill/tidemill/internal/coord"
+	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/types"
+	"github.com/tidemill/tidemill/internal/wire"
+	"github.com/tidemill/tidemill/internal/worker"
+)
+
+// Bounds of a pipeline, unless Config says otherwise.
+const (
+	// DefaultStateBytes bounds the state of the views together.
+	DefaultStateBytes = 4 << 30
+	// DefaultQueryBytes bounds what one query, or one transaction, may hold.
+	DefaultQueryBytes = 512 << 20
+	// DefaultStepRows is how many rows close a step.
+	DefaultStepRows = 65536
+	// DefaultLinger is how long after a step source rows wait for more.
+	DefaultLinger = 5 * time.Millisecond
+	// MaxPendingTx bounds the transactions and commands that wait for the leader.
+	MaxPendingTx = 1024
+	// MaxPendingBytes bounds the rows of transactions that wait for the leader.
+	MaxPendingBytes = 128 << 20
+	// MaxTxBytes bounds the rows of one transaction, which go into one append.
+	MaxTxBytes = 48 << 20
+	// MaxSourceBytes bounds the rows of one source that are durable and wait for a step.
+	MaxSourceBytes = 64 << 20
+	// MaxRingBytes and MaxRingSteps bound the recent changes kept of one relation
+	// for subscribers.
+	MaxRingBytes = 32 << 20
+	MaxRingSteps = 100_000
+	// MaxSessions bounds the open sessions.
+	MaxSessions = 1000
+	// MaxErrors bounds the row errors kept for tidemill.errors.
+	MaxErrors = 1000
+)
+
+// Version names the program in records; a pipeline notes which one computed a step.
+const Version = "0.1.0"
+
+// Config says how to open a pipeline. Fabric (or Logs) and Name are required.
+type Config struct {
+	Fabric *fabric.Fabric
+	// Logs keeps the logs. Zero: Fabric does.
+	Logs Logs
+	// Name is the pipeline's, which is the database that clients ask for.
+	Name string
+	// Workers is how many goroutines a circuit runs on. Zero: one a processor.
+	Workers int
+	// MemoryBytes bounds the state of all views together; a step past it fails the
+	// pipeline. Zero: DefaultStateBytes.
+	MemoryBytes int64
+	// QueryBytes bounds the memory of one query. Zero: DefaultQueryBytes.
+	QueryBytes int64
+	// StepRows closes a step. Zero: DefaultStepRows.
+	StepRows int
+	// Linger is how long after a step source rows wait for more. Zero:
+	// DefaultLinger; negative: they do not wait.
+	Linger time.Duration
+	Logger *slog.Logger // zero: silent
+	// Connectors are the systems that sources and sinks may use. Zero: none.
+	Connectors *connector.Registry
+	// Virtual serves the system catalogs. Zero: there are none.
+	Virtual VirtualTables
+	// Clock tells the time. Zero: time.Now.
+	Clock func() time.Time
+}
+
+// Engine is an open pipeline. It is safe for concurrent use.
+type Engine struct {
+	cfg  Config
+	logs Logs
+	log  Log
+	node string // names this run among all that ever wrote the log
+
+	snap      atomic.Pointer[Snapshot]
+	published broadcast // at every publication, and when the pipeline ends
+	metrics   Metrics
+	errors    errorList
+
+	submit  chan *request
+	arrive  chan struct{} // some source has rows; one pending signal is enough
+	bytes   *semaphore    // of MaxPendingBytes
+	nextReq atomic.Uint64
+
+	ctx    context.Context // ends when the engine closes
+	cancel context.CancelFunc
+	done   chan struct{}  // the leader loop has ended
+	aux    sync.WaitGroup // runners and sinks
+
+	mu       sync.Mutex
+	sources  map[catalog.ID]*source
+	sinks    map[catalog.ID]*sinkState
+	sessions map[int32]*Session
+	nextPID  int32
+	ended    error // why the pipeline ended; nil while it runs
+	closing  bool
+
+	lead *leader // belongs to the loop
+}
+
+// Open opens the pipeline: it reads its log from the start, rebuilds every view,
+// takes over as leader and returns when it is ready.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	if cfg.Name == "" {
+		return nil, errors.New("open pipeline: Config.Name is empty")
+	}
+	if cfg.Logs == nil {
+		if cfg.Fabric == nil {
+			return nil, errors.New("open pipeline: Config.Fabric is nil")
+		}
+		cfg.Logs = fabricLogs{cfg.Fabric}
+	}
+	setDefaults(&cfg)
+	e := &Engine{
+		cfg: cfg, logs: cfg.Logs, node: randomName(),
+		submit: make(chan *request, MaxPendingTx), arrive: make(chan struct{}, 1),
+		bytes: newSemaphore(MaxPendingBytes), done: make(chan struct{}),
+		sources: map[catalog.ID]*source{}, sinks: map[catalog.ID]*sinkState{}, sessions: map[int32]*Session{},
+	}
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	if err := e.open(ctx); err != nil {
+		e.cancel()
+		e.aux.Wait()
+		return nil, fmt.Errorf("open pipeline %q: %w", cfg.Name, err)
+	}
+	go e.run()
+	return e, nil
+}
+
+func setDefaults(cfg *Config) {
+	if cfg.Workers <= 0 {
+		cfg.Workers = min(runtime.GOMAXPROCS(0), 64)
+	}
+	if cfg.MemoryBytes <= 0 {
+		cfg.MemoryBytes = DefaultStateBytes
+	}
+	if cfg.QueryBytes <= 0 {
+		cfg.QueryBytes = DefaultQueryBytes
+	}
+	if cfg.StepRows <= 0 {
+		cfg.StepRows = DefaultStepRows
+	}
+	if cfg.Linger == 0 {
+		cfg.Linger = DefaultLinger
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Connectors == nil {
+		cfg.Connectors = connector.NewRegistry()
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = time.Now
+	}
+}
+
+func randomName() string {
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// open replays the log and takes over.
+func (e *Engine) open(ctx context.Context) error {
+	log, err := e.logs.OpenLog(ctx, "LOG_"+e.cfg.Name)
+	if err != nil {
+		return err
+	}
+	e.log = log
+	var virtuals []catalog.Relation
+	if e.cfg.Virtual != nil {
+		virtuals = e.cfg.Virtual.Relations()
+	}
+	l := &leader{
+		e: e, work: worker.New(e.cfg.Workers), rels: map[catalog.ID]*relation{}, requests: map[uint64]*request{},
+		coord: coord.New(coord.Config{StepRows: e.cfg.StepRows, LingerMicros: e.cfg.Linger.Microseconds()}),
+		cat:   catalog.New(virtuals), positions: map[catalog.ID]uint64{}, wake: time.NewTimer(time.Hour),
+	}
+	e.lead = l
+	start := time.Now()
+	if err := l.replay(ctx); err != nil {
+		return err
+	}
+	e.cfg.Logger.Info("pipeline is ready", "pipeline", e.cfg.Name, "step", l.coord.CommittedStep(),
+		"epoch", l.coord.Epoch(), "took", time.Since(start))
+	return nil
+}
+
+// micros is the logical time: microseconds since 2000-01-01 UTC.
+func (e *Engine) micros() int64 { return e.cfg.Clock().UnixMicro() - epochMicros }
+
+// epochMicros is 2000-01-01 UTC in Unix time.
+const epochMicros = 946684800 * 1_000_000
+
+// Name returns the pipeline's name.
+func (e *Engine) Name() string { return e.cfg.Name }
+
+// Snapshot returns the last committed step's content.
+func (e *Engine) Snapshot() *Snapshot { return e.snap.Load() }
+
+// Err returns why the pipeline ended, nil while it runs.
+func (e *Engine) Err() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.ended
+}
+
+// Done is closed when the pipeline has ended: closed, fenced or failed.
+func (e *Engine) Done() <-chan struct{} { return e.done }
+
+// Close stops taking work, commits what was accepted, answers everybody and stops.
+// When ctx ends first, what is left is answered with an error.
+func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	first := !e.closing
+	e.closing = true
+	e.mu.Unlock()
+	if first {
+		// Everything accepted before this request is committed when it is answered.
+		r := &request{kind: coord.Flush, answer: make(chan answer, 1), last: true}
+		select {
+		case e.submit <- r:
+			select {
+			case <-r.answer:
+			case <-ctx.Done():
+			case <-e.done:
+			}
+		case <-ctx.Done():
+		case <-e.done:
+		}
+		e.cancel()
+	}
+	<-e.done
+	e.aux.Wait()
+	return nil
+}
+
+// errClosed is what clients of a pipeline that shuts down get.
+func errClosed() error {
+	return &types.Error{Code: "57P01", Message: "terminating connection due to administrator command", Detail: "The pipeline is shutting down."}
+}
+
+// end notes why the pipeline ended and wakes everybody.
+func (e *Engine) end(err error) {
+	e.mu.Lock()
+	if e.ended == nil {
+		e.ended = err
+	}
+	e.closing = true
+	e.mu.Unlock()
+	e.published.send()
+}
+
+// hashOf is the wire form of a coord hash.
+func hashOf(h coord.Hash) wire.Hash { return wire.Hash(h) }

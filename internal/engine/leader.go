@@ -1,0 +1,401 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/coord"
+	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/state"
+	"github.com/tidemill/tidemill/internal/types"
+	"github.com/tidemill/tidemill/internal/wire"
+	"github.com/tidemill/tidemill/internal/worker"
+)
+
+// pollEvery is how often sources that generate their rows are asked for new ones.
+const pollEvery = 10 * time.Millisecond
+
+// leader is what the leader loop owns: the state of everything at the last
+// committed step, and what is staged on top of it. One goroutine uses it.
+type leader struct {
+	e         *Engine
+	coord     *coord.Coord
+	work      *worker.Worker
+	cat       *catalog.Catalog
+	rels      map[catalog.ID]*relation
+	snaps     map[catalog.ID]*state.Snapshot // of the published step; shared with it, so replaced and not changed
+	rings     map[catalog.ID]*ring           // likewise
+	held      map[catalog.ID]int64           // likewise
+	positions map[catalog.ID]uint64          // what the next step takes from each source
+	now       int64                          // logical time of the last step
+	circuit   wire.Hash                      // of all circuits
+
+	requests  map[uint64]*request
+	staged    *staged
+	pendingTx []tableChange     // during replay: changes for the next step
+	outcomes  map[uint64]answer // of the work staged last, where there is more to say than done
+	queue     []coord.Effect
+	wake      *time.Timer
+	failure   error               // why the pipeline fails, in more words than the coord has
+	closing   *request            // the request of Close
+	skip      map[catalog.ID]bool // during replay: relations that are dropped later
+}
+
+// request is what sessions ask of the leader.
+type request struct {
+	id      uint64
+	kind    coord.ItemKind
+	changes []tableChange // of a transaction, by table
+	rows    int
+	bytes   int64 // held of Engine.bytes
+	// plan gives the command against the leader's catalog.
+	plan   func(*catalog.Catalog) (catalog.Command, error)
+	answer chan answer // of capacity 1
+	last   bool        // nothing comes after it: the engine closes
+}
+
+// answer is what became of a request.
+type answer struct {
+	err    error
+	step   uint64 // that holds it
+	effect catalog.Effect
+}
+
+// run is the leader loop.
+func (e *Engine) run() {
+	defer close(e.done)
+	l := e.lead
+	defer l.wake.Stop()
+	poll := time.NewTicker(pollEvery)
+	defer poll.Stop()
+	l.arrivals() // what is durable and not yet in a step
+	l.carryOut()
+	for l.coord.Role() == coord.Leading && l.closing == nil {
+		select {
+		case r := <-e.submit:
+			l.take(r)
+		case <-e.arrive:
+			l.arrivals()
+		case <-poll.C:
+			l.poll()
+		case <-l.wake.C:
+			l.clock()
+		case <-e.ctx.Done():
+			l.fail(errClosed())
+		}
+		l.carryOut()
+	}
+	l.finish()
+}
+
+// finish answers everybody who still waits.
+func (l *leader) finish() {
+	err := l.failure
+	switch {
+	case l.closing != nil || err == nil && l.e.ctx.Err() != nil:
+		err = errClosed()
+	case err == nil && l.coord.Role() == coord.Fenced:
+		err = &types.Error{Code: "57P04", Message: "this node no longer leads the pipeline", Detail: l.coord.Reason()}
+	case err == nil:
+		err = &types.Error{Code: "58000", Message: "the pipeline has stopped", Detail: l.coord.Reason()}
+	}
+	l.e.end(err)
+	l.e.cancel()
+	for {
+		select {
+		case r := <-l.e.submit:
+			l.requests[r.id] = r
+			continue
+		default:
+		}
+		break
+	}
+	for _, r := range l.requests {
+		l.e.bytes.give(r.bytes)
+		r.bytes = 0
+		select {
+		case r.answer <- answer{err: err}:
+		default:
+		}
+	}
+	clear(l.requests)
+	if l.closing != nil {
+		l.closing.answer <- answer{}
+	} else {
+		l.e.cfg.Logger.Error("pipeline has ended", "pipeline", l.e.cfg.Name, "err", err)
+	}
+}
+
+// take hands a request to the coord.
+func (l *leader) take(r *request) {
+	if r.last {
+		l.closing = r
+		return
+	}
+	l.clock()
+	l.requests[r.id] = r
+	l.feed(coord.Submitted{Item: coord.Item{ID: r.id, Kind: r.kind, Rows: r.rows}})
+}
+
+func (l *leader) clock() { l.feed(coord.Clock{Now: l.e.cfg.Clock().UnixMicro()}) }
+
+// feed gives ev to the coord and queues what it wants.
+func (l *leader) feed(ev coord.Event) { l.queue = append(l.queue, l.coord.Step(ev)...) }
+
+// carryOut does what the coord wants until it wants nothing more. While Close
+// waits it goes on until all that was accepted is done.
+func (l *leader) carryOut() {
+	for len(l.queue) > 0 {
+		eff := l.queue[0]
+		l.queue = l.queue[1:]
+		l.effect(eff)
+		for l.closing != nil && len(l.queue) == 0 && l.coord.Role() == coord.Leading && l.coord.Waiting() > 0 {
+			<-l.wake.C // an append of unknown outcome is tried again
+			l.clock()
+		}
+	}
+}
+
+func (l *leader) effect(eff coord.Effect) {
+	switch eff := eff.(type) {
+	case coord.Claim:
+		l.claim(eff.Epoch)
+	case coord.Compute:
+		l.clock()
+		l.stageStep(eff)
+	case coord.Execute:
+		l.stageDDL(l.requests[eff.ID])
+	case coord.Append:
+		l.append(eff.Expect)
+	case coord.ReadOn:
+		l.readOn(eff.From)
+	case coord.Lead:
+		l.staged = nil
+	case coord.Publish:
+		l.publish()
+	case coord.Forget:
+		l.staged = nil
+	case coord.Dropped:
+		l.staged = nil
+	case coord.Answer:
+		l.answers(eff)
+	case coord.Wake:
+		l.wake.Reset(max(0, time.Duration(eff.At-l.e.cfg.Clock().UnixMicro())*time.Microsecond))
+	}
+}
+
+// fail ends the pipeline with err.
+func (l *leader) fail(err error) {
+	if l.failure == nil {
+		l.failure = err
+	}
+	l.feed(coord.Broken{Reason: err.Error()})
+}
+
+// claim stages the record of a new epoch.
+func (l *leader) claim(epoch uint64) {
+	body := (&wire.Epoch{Node: l.e.node, At: l.e.micros(), Engine: Version}).Encode()
+	l.staged = &staged{}
+	l.staged.seal(l, wire.KindEpoch, epoch, body)
+	l.feed(coord.Staged{Records: 1, Hash: coord.Hash(l.staged.last)})
+}
+
+// seal appends a record to what is staged.
+func (s *staged) seal(l *leader, kind wire.Kind, epoch uint64, body []byte) {
+	if len(s.recs) == 0 {
+		_, prev := l.coord.Last()
+		s.last = hashOf(prev)
+	}
+	rec, h := wire.Seal(wire.Header{Kind: kind, Epoch: epoch, Prev: s.last}, body)
+	s.recs = append(s.recs, rec)
+	s.last = h
+}
+
+// append sends what is staged.
+func (l *leader) append(expect uint64) {
+	start := time.Now()
+	_, err := l.e.log.Append(l.e.ctx, l.staged.recs, expect)
+	l.e.metrics.AppendTime.observe(time.Since(start))
+	var outcome coord.Outcome
+	switch {
+	case err == nil:
+		outcome = coord.Done
+	case errors.Is(err, fabric.ErrWrongSequence):
+		outcome = coord.WrongSequence
+	case errors.Is(err, fabric.ErrClosed) || l.e.ctx.Err() != nil:
+		l.fail(fmt.Errorf("append to the log: %w", err)) // nobody will answer any more
+		return
+	case errors.Is(err, fabric.ErrTooLarge):
+		l.failure = fmt.Errorf("append to the log: %w", err)
+		outcome = coord.Refused
+	default: // also ErrUnavailable and ErrNoSpace, which may pass
+		l.e.cfg.Logger.Warn("append to the log", "pipeline", l.e.cfg.Name, "err", err)
+		outcome = coord.Unknown
+	}
+	l.feed(coord.Appended{Outcome: outcome})
+}
+
+// readOn gives the coord the records from from on, to find out what became of an append.
+func (l *leader) readOn(from uint64) {
+	replaying := l.coord.Role() == coord.Claiming
+	err := l.e.log.Read(l.e.ctx, from, func(r fabric.Record) error {
+		if replaying {
+			return l.replayRecord(l.e.ctx, r)
+		}
+		ev, _, err := recordEvent(r)
+		if err != nil {
+			return err
+		}
+		l.feed(ev)
+		if l.staged == nil || l.coord.Role() != coord.Leading || ev.Hash == coord.Hash(l.staged.last) {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return
+	}
+	if err != nil && replaying {
+		l.fail(err)
+		return
+	}
+	if err != nil {
+		l.e.cfg.Logger.Warn("read the log", "pipeline", l.e.cfg.Name, "err", err)
+	}
+	l.feed(coord.EndOfLog{})
+}
+
+// errEnough ends a read early.
+var errEnough = errors.New("enough")
+
+// recordEvent checks a record's frame and tells the coord's part of it.
+func recordEvent(r fabric.Record) (coord.Record, []byte, error) {
+	h, body, hash, err := wire.Open(r.Data)
+	if err != nil {
+		return coord.Record{}, nil, fmt.Errorf("log record %d: %w", r.Seq, err)
+	}
+	ev := coord.Record{Seq: r.Seq, Epoch: h.Epoch, Prev: coord.Hash(h.Prev), Hash: coord.Hash(hash)}
+	switch h.Kind {
+	case wire.KindEpoch:
+		ev.Kind = coord.RecordEpoch
+	case wire.KindDDL:
+		ev.Kind = coord.RecordDDL
+	case wire.KindStep:
+		ev.Kind = coord.RecordStep
+		s, err := wire.DecodeStep(body)
+		if err != nil {
+			return ev, nil, fmt.Errorf("log record %d: %w", r.Seq, err)
+		}
+		ev.Step = s.N
+	}
+	return ev, body, nil
+}
+
+// answers tells those who wait.
+func (l *leader) answers(a coord.Answer) {
+	for _, id := range a.IDs {
+		r := l.requests[id]
+		if r == nil {
+			continue
+		}
+		delete(l.requests, id)
+		l.e.bytes.give(r.bytes)
+		r.bytes = 0
+		ans := answer{step: l.coord.CommittedStep()}
+		switch a.Outcome {
+		case coord.Done, coord.Rejected:
+			if known, ok := l.outcomes[id]; ok {
+				ans.err, ans.effect = known.err, known.effect
+			}
+		case coord.Unknown:
+			ans.err = &types.Error{Code: "08007", Message: "the outcome of the transaction is not known", Detail: l.coord.Reason(),
+				Hint: "Look whether its rows are there before trying again."}
+		default:
+			ans.err = &types.Error{Code: "57P04", Message: "the pipeline does not take writes any more", Detail: l.coord.Reason()}
+		}
+		r.answer <- ans
+	}
+}
+
+// publish makes what is staged the current state.
+func (l *leader) publish() {
+	s := l.staged
+	start := time.Now()
+	if s.step != nil {
+		l.applyStep(s)
+		l.e.metrics.step(s, time.Since(s.began))
+	}
+	if s.ddl != nil {
+		l.installDDL(l.e.ctx, s.ddl, true)
+	}
+	l.publishSnapshot()
+	l.e.metrics.PublishTime.observe(time.Since(start))
+}
+
+// publishSnapshot shows the state to readers.
+func (l *leader) publishSnapshot() {
+	l.e.mu.Lock()
+	sources := maps.Clone(l.e.sources)
+	l.e.mu.Unlock()
+	l.e.snap.Store(&Snapshot{
+		Step: l.coord.CommittedStep(), Now: l.now, Catalog: l.cat, rels: l.snaps,
+		positions: maps.Clone(l.positions), sources: sources, rings: l.rings, held: l.held,
+	})
+	l.e.published.send()
+}
+
+// call gives r to the leader and waits for the answer. ctx ends the waiting for a
+// place in the queue; once r is queued its outcome is waited for, unless it may be
+// left open.
+func (e *Engine) call(ctx context.Context, r *request) (answer, error) {
+	r.id = e.nextReq.Add(1)
+	r.answer = make(chan answer, 1)
+	if r.bytes > 0 {
+		if err := e.bytes.take(ctx, r.bytes); err != nil {
+			return answer{}, canceled(err)
+		}
+	}
+	refuse := func(err error) (answer, error) {
+		e.bytes.give(r.bytes)
+		return answer{}, err
+	}
+	e.mu.Lock()
+	closing, ended := e.closing, e.ended
+	e.mu.Unlock()
+	if ended != nil {
+		return refuse(ended)
+	}
+	if closing {
+		return refuse(errClosed())
+	}
+	select {
+	case e.submit <- r:
+	case <-ctx.Done():
+		return refuse(canceled(ctx.Err()))
+	case <-e.done:
+		return refuse(e.Err())
+	}
+	select {
+	case a := <-r.answer:
+		return a, a.err
+	case <-e.done:
+		select {
+		case a := <-r.answer:
+			return a, a.err
+		default:
+			return answer{}, e.Err()
+		}
+	}
+}
+
+// canceled is the error of a statement whose context has ended.
+func canceled(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &types.Error{Code: types.CodeQueryCanceled, Message: "canceling statement due to statement timeout"}
+	}
+	return &types.Error{Code: types.CodeQueryCanceled, Message: "canceling statement due to user request"}
+}

@@ -1,0 +1,231 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/coord"
+	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/wire"
+)
+
+// sourceWait bounds how long replay waits for a record of a source that a
+// committed step names, and which therefore must be there.
+const sourceWait = 30 * time.Second
+
+// replay rebuilds the state from the log and takes the lead.
+func (l *leader) replay(ctx context.Context) error {
+	l.coord.Step(coord.Clock{Now: l.e.cfg.Clock().UnixMicro()})
+	if err := l.findDropped(ctx); err != nil {
+		return err
+	}
+	l.hashCircuits()
+	l.refresh(nil)
+	if err := l.e.log.Read(ctx, 1, func(r fabric.Record) error { return l.replayRecord(ctx, r) }); err != nil {
+		return err
+	}
+	l.feed(coord.EndOfLog{})
+	for l.coord.Role() != coord.Leading {
+		if len(l.queue) == 0 {
+			if err := l.pause(ctx); err != nil {
+				return err
+			}
+		}
+		l.carryOut()
+		if role := l.coord.Role(); role == coord.Fenced || role == coord.Failed {
+			if l.failure != nil {
+				return l.failure
+			}
+			return fmt.Errorf("%v: %s", role, l.coord.Reason())
+		}
+	}
+	l.skip = nil
+	if err := l.e.resumeSources(ctx, l.positions); err != nil {
+		return err
+	}
+	l.publishSnapshot()
+	l.carryOut()
+	if l.coord.CommittedStep() == 0 {
+		l.feed(coord.Arrived{Rows: 1}) // an empty first step: steps count from 1
+		l.carryOut()
+	}
+	if l.coord.Role() != coord.Leading {
+		return fmt.Errorf("%v: %s", l.coord.Role(), l.coord.Reason())
+	}
+	l.e.startConnectors(l)
+	return nil
+}
+
+// pause waits until an append of unknown outcome may be tried again.
+func (l *leader) pause(ctx context.Context) error {
+	if l.wake == nil {
+		return errors.New("the leader has nothing to do and does not lead")
+	}
+	select {
+	case <-l.wake.C:
+		l.clock()
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// findDropped reads the commands of the whole log to learn which relations are
+// gone by its end: their rows need not be computed, and the streams of dropped
+// sources are not there any more.
+func (l *leader) findDropped(ctx context.Context) error {
+	cat := l.cat
+	l.skip = map[catalog.ID]bool{}
+	return l.e.log.Read(ctx, 1, func(r fabric.Record) error {
+		h, body, _, err := wire.Open(r.Data)
+		if err != nil {
+			return fmt.Errorf("log record %d: %w", r.Seq, err)
+		}
+		if h.Kind != wire.KindDDL {
+			return nil
+		}
+		d, err := wire.DecodeDDL(body)
+		if err != nil {
+			return fmt.Errorf("log record %d: %w", r.Seq, err)
+		}
+		next, eff, err := cat.With(d.Command)
+		if err != nil {
+			return fmt.Errorf("log record %d: %s: %w", r.Seq, d.SQL, err)
+		}
+		cat = next
+		for _, gone := range eff.Dropped {
+			l.skip[gone.ID] = true
+		}
+		return nil
+	})
+}
+
+// replayRecord applies one record of the log.
+func (l *leader) replayRecord(ctx context.Context, r fabric.Record) error {
+	ev, body, err := recordEvent(r)
+	if err != nil {
+		return err
+	}
+	if l.staged != nil && l.coord.Role() == coord.Claiming && ev.Hash == coord.Hash(l.staged.last) {
+		l.feed(ev)
+		return errEnough
+	}
+	l.feed(ev)
+	if role := l.coord.Role(); role == coord.Failed || role == coord.Fenced {
+		return fmt.Errorf("log record %d: %s", r.Seq, l.coord.Reason())
+	}
+	switch h := wire.Kind(r.Data[3]); h {
+	case wire.KindTx:
+		return l.replayTx(r.Seq, body)
+	case wire.KindStep:
+		s, err := wire.DecodeStep(body)
+		if err != nil {
+			return fmt.Errorf("log record %d: %w", r.Seq, err)
+		}
+		if err := l.replayStep(ctx, s); err != nil {
+			return fmt.Errorf("log record %d, step %d: %w", r.Seq, s.N, err)
+		}
+	case wire.KindDDL:
+		d, err := wire.DecodeDDL(body)
+		if err != nil {
+			return fmt.Errorf("log record %d: %w", r.Seq, err)
+		}
+		built, err := l.buildDDL(ctx, d.Command, d.Now)
+		if err != nil {
+			return fmt.Errorf("log record %d: replay %q: %w", r.Seq, d.SQL, err)
+		}
+		l.installDDL(ctx, built, false)
+	case wire.KindEpoch, wire.KindCkpt:
+		l.pendingTx = nil
+	}
+	return nil
+}
+
+func (l *leader) replayTx(seq uint64, body []byte) error {
+	tx, err := wire.DecodeTx(body)
+	if err != nil {
+		return fmt.Errorf("log record %d: %w", seq, err)
+	}
+	for _, c := range tx.Changes {
+		if r := l.rels[c.Table]; r != nil {
+			l.pendingTx = append(l.pendingTx, tableChange{c.Table, c.Rows})
+		}
+	}
+	return nil
+}
+
+// replayStep computes a committed step again and compares what comes out.
+func (l *leader) replayStep(ctx context.Context, rec *wire.Step) error {
+	s := &staged{began: time.Now(), step: &wire.Step{N: rec.N, Now: rec.Now}, tables: l.pendingTx}
+	l.pendingTx = nil
+	for _, g := range rec.Ranges {
+		if l.skip[g.Source] {
+			continue
+		}
+		src := l.e.sourceByID(g.Source)
+		if src == nil || l.positions[g.Source] != g.From {
+			return fmt.Errorf("it takes %d to %d of source %d, of which %d are taken", g.From, g.To, g.Source, l.positions[g.Source])
+		}
+		t, err := src.replayRange(ctx, g.From, g.To)
+		if err != nil {
+			return err
+		}
+		s.taken = append(s.taken, t)
+	}
+	if err := l.compute(s); err != nil {
+		return err
+	}
+	if err := l.compare(rec, s.step); err != nil {
+		return err
+	}
+	l.applyStep(s)
+	l.e.metrics.Steps.Add(1)
+	return nil
+}
+
+// compare holds the fingerprints of a replayed step against those in the log.
+func (l *leader) compare(logged, got *wire.Step) error {
+	have := map[catalog.ID]batch.Digest{}
+	for _, o := range got.Outputs {
+		have[o.View] = o.Digest
+	}
+	for _, o := range logged.Outputs {
+		if l.skip[o.View] {
+			continue
+		}
+		if have[o.View] == o.Digest {
+			delete(have, o.View)
+			continue
+		}
+		return l.mismatch(logged, o.View)
+	}
+	for _, o := range got.Outputs {
+		if _, extra := have[o.View]; extra {
+			return l.mismatch(logged, o.View)
+		}
+	}
+	return nil
+}
+
+// mismatch says that a view came out differently than when the step was committed.
+func (l *leader) mismatch(logged *wire.Step, view catalog.ID) error {
+	name := fmt.Sprint(view)
+	if r := l.cat.ByID(view); r != nil {
+		name = r.Describe()
+	}
+	why := "the circuits are the same, so the state or the log is damaged"
+	if logged.Circuit != l.circuit {
+		why = fmt.Sprintf("the circuits have changed: hash %x then, %x now", logged.Circuit[:8], l.circuit[:8])
+	}
+	err := fmt.Errorf("%s differs from what was committed by version %s (this is %s): %s", name, logged.Engine, Version, why)
+	if logged.Engine != Version || logged.Circuit != l.circuit {
+		// Another version computed it: it is right by this one's lights.
+		l.e.cfg.Logger.Warn("replayed step differs", "pipeline", l.e.cfg.Name, "step", logged.N, "err", err)
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,172 @@
+package engine
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/fabric"
+)
+
+// maxSinkBytes bounds the changes that wait for a sink.
+const maxSinkBytes = 256 << 20
+
+// sinkState is a running sink.
+type sinkState struct {
+	e    *Engine
+	def  *catalog.Relation
+	ring *ring
+	log  Log // of positions: each record is one
+	stop context.CancelFunc
+	last uint64 // sequence of the log's last record
+
+	position uint64
+	failure  string
+}
+
+// startSink opens the sink's connector and lets it run. Its position is kept in a
+// log of its own.
+func (e *Engine) startSink(r *relation) {
+	ctx, cancel := context.WithCancel(e.ctx)
+	s := &sinkState{e: e, def: r.def, ring: r.ring, stop: cancel}
+	e.mu.Lock()
+	e.sinks[r.def.ID] = s
+	e.mu.Unlock()
+	e.aux.Go(func() {
+		defer cancel()
+		pause := 100 * time.Millisecond
+		for ctx.Err() == nil {
+			began := time.Now()
+			err := s.run(ctx)
+			if ctx.Err() != nil {
+				return
+			}
+			e.mu.Lock()
+			s.failure = fmt.Sprint(err)
+			e.mu.Unlock()
+			e.cfg.Logger.Warn("sink connector", "sink", s.def.Name, "err", err)
+			if time.Since(began) > maxRestartPause {
+				pause = 100 * time.Millisecond
+			}
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+			pause = min(2*pause, maxRestartPause)
+		}
+	})
+}
+
+func (s *sinkState) run(ctx context.Context) error {
+	name, cfg := s.e.connectorConfig(s.def)
+	sys, err := s.e.cfg.Connectors.Lookup(name)
+	if err != nil {
+		return err
+	}
+	if sys.Sink == nil {
+		return fmt.Errorf("connector %q cannot be a sink", name)
+	}
+	sink, err := sys.Sink(cfg)
+	if err != nil {
+		return err
+	}
+	if s.log == nil {
+		log, err := s.e.logs.OpenLog(ctx, s.e.sinkLog(s.def.ID))
+		if err != nil {
+			return err
+		}
+		s.log = log
+	}
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	return sink.Run(ctx, s)
+}
+
+func (e *Engine) sinkLog(id catalog.ID) string { return fmt.Sprintf("SINK_%s_%d", e.cfg.Name, id) }
+
+// load reads the last position.
+func (s *sinkState) load(ctx context.Context) error {
+	_, last, err := s.log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	s.last = last
+	if last == 0 {
+		return nil
+	}
+	return s.log.Read(ctx, last, func(r fabric.Record) error {
+		if len(r.Data) != 8 {
+			return fmt.Errorf("position of sink %q: %d bytes", s.def.Name, len(r.Data))
+		}
+		s.last = r.Seq
+		s.setPosition(binary.LittleEndian.Uint64(r.Data))
+		return nil
+	})
+}
+
+func (s *sinkState) setPosition(step uint64) {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	s.position = max(s.position, step)
+}
+
+// Position implements connector.Outlet.
+func (s *sinkState) Position() uint64 {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	return s.position
+}
+
+// Next implements connector.Outlet.
+func (s *sinkState) Next(ctx context.Context, after uint64) (uint64, *batch.Batch, error) {
+	for {
+		wait := s.e.published.wait()
+		e, ok, err := s.ring.after(after, s.e.Snapshot().Step)
+		if err != nil || ok {
+			return e.step, e.rows, err
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return 0, nil, ctx.Err()
+		}
+	}
+}
+
+// Done implements connector.Outlet.
+func (s *sinkState) Done(ctx context.Context, step uint64) error {
+	if step <= s.Position() {
+		return nil
+	}
+	last, err := s.log.Append(ctx, [][]byte{binary.LittleEndian.AppendUint64(nil, step)}, s.last)
+	if err != nil {
+		// What became of it shows when it is loaded again.
+		return errors.Join(fmt.Errorf("position of sink %q: %w", s.def.Name, err), s.load(ctx))
+	}
+	s.last = last
+	s.setPosition(step)
+	s.ring.forget(step)
+	return nil
+}
+
+// dropSink stops a sink and forgets its position.
+func (e *Engine) dropSink(ctx context.Context, id catalog.ID, live bool) {
+	e.mu.Lock()
+	s := e.sinks[id]
+	delete(e.sinks, id)
+	e.mu.Unlock()
+	if s == nil {
+		return
+	}
+	s.stop()
+	if log, err := e.logs.OpenLog(ctx, e.sinkLog(id)); err == nil && live {
+		if err := log.Delete(ctx); err != nil {
+			e.cfg.Logger.Warn("delete the position of a dropped sink", "sink", s.def.Name, "err", err)
+		}
+	}
+}

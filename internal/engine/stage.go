@@ -1,0 +1,226 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/coord"
+	"github.com/tidemill/tidemill/internal/flow"
+	"github.com/tidemill/tidemill/internal/state"
+	"github.com/tidemill/tidemill/internal/types"
+	"github.com/tidemill/tidemill/internal/wire"
+	"github.com/tidemill/tidemill/internal/worker"
+)
+
+// txRecordBytes is about how large a TX record grows before another is begun.
+const txRecordBytes = 4 << 20
+
+// tableChange is what a transaction does to one table: rows with weights, consolidated.
+type tableChange struct {
+	table catalog.ID
+	rows  *batch.Batch
+}
+
+// staged is work that is computed and not committed. Nothing in it is visible.
+type staged struct {
+	recs  [][]byte
+	last  wire.Hash // of the last record
+	began time.Time
+
+	step    *wire.Step
+	tables  []tableChange // what the accepted transactions do, in their order
+	taken   []taken
+	outputs []worker.Output
+	ddl     *stagedDDL
+	rowsIn  int64
+}
+
+// taken is what a step takes from one source.
+type taken struct {
+	source   *source
+	from, to uint64
+	rows     []*batch.Batch
+	bad      uint64
+	units    uint64
+}
+
+// stageStep computes a step and puts its records together.
+func (l *leader) stageStep(c coord.Compute) {
+	s := &staged{began: time.Now()}
+	l.staged, l.outcomes = s, map[uint64]answer{}
+	ids, rejected := l.admit(c.IDs, s)
+	units, err := l.takeSources(s)
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	if len(ids) == 0 && len(s.taken) == 0 && c.Step > 1 {
+		l.feed(coord.Staged{Rejected: rejected, Taken: units})
+		return
+	}
+	s.step = &wire.Step{N: c.Step, Now: max(l.now, l.e.micros()), Txs: uint64(len(ids)), Circuit: l.circuit, Engine: Version,
+		Shards: batch.Shards, Rejected: uint64(len(rejected))}
+	if err := l.compute(s); err != nil {
+		l.fail(err)
+		return
+	}
+	epoch := l.coord.Epoch()
+	l.sealTxs(s, ids, epoch)
+	s.seal(l, wire.KindStep, epoch, s.step.Encode())
+	l.feed(coord.Staged{Records: len(s.recs), Hash: coord.Hash(s.last), Taken: units, Rejected: rejected})
+}
+
+// compute runs the circuits over what is staged and notes the fingerprints.
+func (l *leader) compute(s *staged) error {
+	var feeds []flow.Feed
+	for _, t := range s.tables {
+		feeds = append(feeds, flow.Feed{Rel: relKey(t.table), Blocks: []*batch.Batch{t.rows}})
+		s.rowsIn += int64(t.rows.Len())
+	}
+	for _, t := range s.taken {
+		feeds = append(feeds, flow.Feed{Rel: relKey(t.source.id), Blocks: t.rows})
+		s.step.Ranges = append(s.step.Ranges, wire.Range{Source: t.source.id, From: t.from, To: t.to})
+		s.step.Quarantined += t.bad
+		for _, b := range t.rows {
+			s.rowsIn += int64(b.Len())
+		}
+	}
+	outs, err := l.work.Step(s.step.N, s.step.Now, feeds)
+	if err != nil {
+		return fmt.Errorf("compute step %d: %w", s.step.N, err)
+	}
+	if held := l.work.TotalBytes(); held > l.e.cfg.MemoryBytes {
+		return &types.Error{Code: types.CodeOutOfMemory, Message: fmt.Sprintf("the views' state of %d bytes is over the limit of %d at step %d", held, l.e.cfg.MemoryBytes, s.step.N)}
+	}
+	s.outputs = outs
+	for _, o := range outs {
+		if id, ok := catalog.ParseKey(o.Key); ok && o.Batch.Len() > 0 {
+			s.step.Outputs = append(s.step.Outputs, wire.Output{View: id, Digest: o.Digest})
+		}
+	}
+	return nil
+}
+
+func relKey(id catalog.ID) string { return (&catalog.Relation{ID: id}).Key() }
+
+// sealTxs writes the accepted transactions into TX records.
+func (l *leader) sealTxs(s *staged, ids []uint64, epoch uint64) {
+	var tx wire.Tx
+	size := int64(0)
+	flush := func() {
+		if len(tx.Changes) > 0 {
+			s.seal(l, wire.KindTx, epoch, tx.Encode())
+		}
+		tx, size = wire.Tx{}, 0
+	}
+	for n, id := range ids {
+		for _, c := range l.requests[id].changes {
+			for _, part := range wireParts(c.rows) {
+				bytes := part.SizeBytes()
+				if size > 0 && size+bytes > txRecordBytes {
+					flush()
+				}
+				tx.Changes = append(tx.Changes, wire.Change{Tx: uint64(n), Table: c.table, Rows: part})
+				size += bytes
+			}
+		}
+	}
+	flush()
+}
+
+// wireParts cuts a batch into parts that fit a record each. The batch has no Sel.
+func wireParts(b *batch.Batch) []*batch.Batch {
+	most := wire.RowsPerBatch(len(b.Cols))
+	if per := b.SizeBytes() / int64(max(b.N, 1)); per > 0 {
+		most = min(most, max(int(txRecordBytes/per)&^63, 64))
+	}
+	if b.N <= most {
+		return []*batch.Batch{b}
+	}
+	var out []*batch.Batch
+	for lo := 0; lo < b.N; lo += most {
+		out = append(out, batch.Slice(b, lo, min(lo+most, b.N)))
+	}
+	return out
+}
+
+// applyStep makes a computed step the state of the relations.
+func (l *leader) applyStep(s *staged) {
+	n := s.step.N
+	l.now = s.step.Now
+	changed := map[catalog.ID]bool{}
+	for _, t := range s.tables {
+		if r := l.rels[t.table]; r != nil {
+			r.add(n, t.rows)
+			changed[t.table] = true
+		}
+	}
+	for _, t := range s.taken {
+		l.positions[t.source.id] = t.to
+		if r := l.rels[t.source.id]; r != nil {
+			for _, b := range t.rows {
+				r.ring.add(n, b)
+			}
+		}
+		l.e.metrics.source(t)
+	}
+	for _, o := range s.outputs {
+		id, _ := catalog.ParseKey(o.Key)
+		if r := l.rels[id]; r != nil && o.Batch.Len() > 0 {
+			r.add(n, o.Batch)
+			changed[id] = true
+		}
+		l.e.errors.add(n, r0(l.rels[id]), o.Errors)
+	}
+	l.refresh(changed)
+}
+
+func r0(r *relation) string {
+	if r == nil {
+		return ""
+	}
+	return r.def.Name
+}
+
+// refresh takes new snapshots of what changed.
+func (l *leader) refresh(changed map[catalog.ID]bool) {
+	snaps := maps.Clone(l.snaps)
+	if snaps == nil {
+		snaps = map[catalog.ID]*state.Snapshot{}
+	}
+	held := maps.Clone(l.held)
+	if held == nil {
+		held = map[catalog.ID]int64{}
+	}
+	for id := range changed {
+		r := l.rels[id]
+		if r == nil {
+			delete(snaps, id)
+			delete(held, id)
+			continue
+		}
+		held[id] = r.bytes() + l.work.StateBytes(r.def.Key())
+		if r.spine != nil {
+			snaps[id] = r.spine.Snapshot()
+		}
+		for _, x := range r.indexes {
+			snaps[x.def.ID] = x.spine.Snapshot()
+			held[x.def.ID] = x.bytes()
+		}
+	}
+	l.snaps, l.held = snaps, held
+}
+
+// hashCircuits fingerprints all circuits that run.
+func (l *leader) hashCircuits() {
+	h := sha256.New()
+	for _, key := range l.work.Keys() {
+		sum := l.work.Spec(key).Hash()
+		fmt.Fprintf(h, "%s %x\n", key, sum)
+	}
+	l.circuit = wire.Hash(h.Sum(nil))
+}
