@@ -71,16 +71,27 @@ func (r *CSVReader) Next(data []byte, pos int) (fields []Field, next int, err er
 // field reads one field at pos and returns the place of what ended it.
 func (r *CSVReader) field(data []byte, pos int, delim, quote, escape byte) (Field, int, error) {
 	if pos == len(data) || data[pos] != quote {
-		end := pos
-		for end < len(data) && data[end] != delim && data[end] != '\n' && data[end] != '\r' {
-			if data[end] == quote {
+		for end, c := range data[pos:] {
+			switch c {
+			case delim, '\n', '\r':
+				return Field{Text: data[pos : pos+end]}, pos + end, nil
+			case quote:
 				return Field{}, 0, errors.New("quote inside an unquoted field")
 			}
-			end++
 		}
-		return Field{Text: data[pos:end]}, end, nil
+		return Field{Text: data[pos:]}, len(data), nil
 	}
 	from := len(r.text)
+	// Most quoted fields have no quote inside and need no copy.
+	n := bytes.IndexByte(data[pos+1:], quote)
+	if n < 0 {
+		return Field{}, 0, errUnterminated
+	}
+	if p := pos + 1 + n + 1; escape == quote {
+		if p == len(data) || data[p] == delim || data[p] == '\n' || data[p] == '\r' {
+			return Field{Text: data[pos+1 : p-1], Quoted: true}, p, nil
+		}
+	}
 	for p := pos + 1; p < len(data); p++ {
 		c := data[p]
 		if c == escape && p+1 < len(data) && (data[p+1] == quote || data[p+1] == escape) {

@@ -2,6 +2,7 @@ package format
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unicode/utf8"
 
 	"github.com/tidemill/tidemill/internal/batch"
@@ -116,7 +117,22 @@ const hexDigits = "0123456789abcdef"
 
 // AppendJSONBytes appends text as a JSON string. Bytes that are not UTF-8 become
 // U+FFFD.
-func AppendJSONBytes(dst, s []byte) []byte { return appendQuoted(dst, s) }
+func AppendJSONBytes(dst, s []byte) []byte {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		if w := binary.LittleEndian.Uint64(s[i:]); stringStop(w)|w&highs != 0 {
+			return appendQuoted(dst, s)
+		}
+	}
+	for ; i < len(s); i++ {
+		if c := s[i]; c < 0x20 || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return appendQuoted(dst, s)
+		}
+	}
+	return append(append(append(dst, '"'), s...), '"')
+}
+
+// appendQuoted is AppendJSONBytes where something may need an escape.
 
 func appendQuoted[S string | []byte](dst []byte, s S) []byte {
 	dst = append(dst, '"')

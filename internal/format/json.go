@@ -143,8 +143,9 @@ func (d *JSON) line(data []byte, pos, end int, bu *batch.Builder, bad func(Bad))
 	}
 }
 
+// trimSpace cuts white space off the end of b.
 func trimSpace(b []byte) []byte {
-	for len(b) > 0 && b[len(b)-1] <= ' ' {
+	for len(b) > 0 && isSpace(b[len(b)-1]) {
 		b = b[:len(b)-1]
 	}
 	return b

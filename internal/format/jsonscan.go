@@ -11,8 +11,11 @@ import (
 	"github.com/tidemill/tidemill/internal/types"
 )
 
+func isSpace(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+
+// skipSpace returns the place of the first byte from p on that is not white space.
 func skipSpace(b []byte, p int) int {
-	for p < len(b) && (b[p] == ' ' || b[p] == '\n' || b[p] == '\t' || b[p] == '\r') {
+	for p < len(b) && isSpace(b[p]) {
 		p++
 	}
 	return p
