@@ -25,9 +25,9 @@ func TestAggregateDoesNotAllocateByRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	come := bidBlocks(1, 50)[0]
-	go_ := *come
-	for range go_.N {
-		go_.Weights = append(go_.Weights, -1)
+	leave := *come
+	for range leave.N {
+		leave.Weights = append(leave.Weights, -1)
 	}
 	var st Step
 	sink := &nowhere{}
@@ -40,7 +40,7 @@ func TestAggregateDoesNotAllocateByRow(t *testing.T) {
 	}
 	step(come)
 	step(come)
-	if n := testing.AllocsPerRun(10, func() { step(&go_); step(come) }); n > 20 {
+	if n := testing.AllocsPerRun(10, func() { step(&leave); step(come) }); n > 20 {
 		t.Errorf("%v allocations for 2 steps of %d rows", n, batch.BlockRows)
 	}
 }

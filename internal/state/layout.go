@@ -12,7 +12,8 @@ import (
 // so that the collector does not look into it and a shard can be written out as it
 // is:
 //
-//	word 0          stamp: 1 + the step that last touched the row; ^0 when it is free
+//	word 0          stamp: at least 1 + the step that last touched the row, rising
+//	                from step to step; ^0 when the row is free
 //	word 1          tag<<32 | NULL bits of columns 0 to 31 (set: NULL)
 //	words 2..       head words of the structure's own (a Multimap's links and weight)
 //	then            NULL bits of columns 32 and up, 64 a word

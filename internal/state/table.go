@@ -40,9 +40,10 @@ func (t *Table) Bytes() int64 { return t.bytes + int64(cap(t.dirty))*8 }
 // until the key is deleted.
 func (t *Table) Payload(r Ref) []uint64 { return t.words(r)[t.l.payload:] }
 
-// BeginStep starts step n >= 0: no key is dirty.
+// BeginStep starts step n >= 0: no key is dirty. Stamps rise also when a step's
+// number comes again, because it was taken back.
 func (t *Table) BeginStep(n int64) {
-	t.stamp = uint64(n) + 1
+	t.stamp = max(t.stamp+1, uint64(n)+1)
 	t.dirty = t.dirty[:0]
 }
 
