@@ -129,7 +129,13 @@ func appendFloat(dst []byte, f float64, digits, bits int) []byte {
 	for e[at] != 'e' {
 		at--
 	}
-	exp, _ := strconv.Atoi(string(e[at+1:]))
+	exp := 0
+	for _, c := range e[at+2:] {
+		exp = exp*10 + int(c-'0')
+	}
+	if e[at+1] == '-' {
+		exp = -exp
+	}
 	mant := e[:1:1]
 	if at > 2 {
 		mant = append(mant, e[2:at]...) // shifts the fraction over the point, in place
