@@ -111,11 +111,12 @@ func normal(s string) string {
 	return s
 }
 
-func TestDecimalAllocs(t *testing.T) {
+// TestNoAllocs holds the data path to no allocation.
+func TestNoAllocs(t *testing.T) {
 	a, _ := dec(t, "12345678901234.25")
 	b, _ := dec(t, "0.125")
 	var arena []byte
-	buf := make([]byte, 0, 64)
+	buf := make([]byte, 0, 256)
 	n := testing.AllocsPerRun(100, func() {
 		s, _ := types.DecAdd(a, nil, b, nil, &arena)
 		s, _ = types.DecMul(s, nil, b, nil, &arena)
@@ -123,6 +124,9 @@ func TestDecimalAllocs(t *testing.T) {
 		types.HashDec(s, nil)
 		types.CompareDec(s, nil, a, nil)
 		buf = types.AppendDecimal(buf[:0], s, nil)
+		buf = types.AppendFloat8(buf, 1234.5678)
+		buf = types.AppendTimestamp(buf, 35000000123456, &types.Style{})
+		buf = types.AppendInterval(buf, types.IntervalVal{Micros: 1, Days: 2, Months: 3}, types.IntervalPostgres)
 	})
 	if n != 0 {
 		t.Fatalf("%v allocations", n)

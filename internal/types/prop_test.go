@@ -116,7 +116,7 @@ func TestPrintParse(t *testing.T) {
 		k := rapid.SampledFrom(valueKinds).Draw(t, "kind")
 		v := genValue(t, k, "v")
 		st := rapid.SampledFrom(stylesToRead).Draw(t, "style")
-		if k == types.Interval && (v.V.Months == math.MinInt32 || v.V.Days == math.MinInt32 || abs(v.V.Micros) > 1<<53) {
+		if k == types.Interval && (v.V.Months == math.MinInt32 || v.V.Days == math.MinInt32 || v.V.Micros > 1<<53 || v.V.Micros < -1<<53) {
 			return // ISO and verbose forms go through float64 or a sign that does not fit, as in PostgreSQL
 		}
 		text := string(types.AppendText(nil, v, st))
@@ -134,13 +134,6 @@ func TestPrintParse(t *testing.T) {
 			}
 		}
 	})
-}
-
-func abs(x int64) int64 {
-	if x < 0 {
-		return -x
-	}
-	return x
 }
 
 // TestFastParsers checks that a fast parser that answers agrees with the full one.

@@ -136,7 +136,7 @@ func appendFloat(dst []byte, f float64, digits, bits int) []byte {
 	if e[at+1] == '-' {
 		exp = -exp
 	}
-	mant := e[:1:1]
+	mant := e[:1]
 	if at > 2 {
 		mant = append(mant, e[2:at]...) // shifts the fraction over the point, in place
 	}
