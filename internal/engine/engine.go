@@ -41,6 +41,8 @@ const (
 	MaxPendingBytes = 128 << 20
 	// MaxTxBytes bounds the rows of one transaction, which go into one append.
 	MaxTxBytes = 48 << 20
+	// MaxRowBytes bounds one row of a table or source: it must fit a record.
+	MaxRowBytes = 7 << 20
 	// MaxSourceBytes bounds the rows of one source that are durable and wait for a step.
 	MaxSourceBytes = 64 << 20
 	// MaxRingBytes and MaxRingSteps bound the recent changes kept of one relation
@@ -100,6 +102,7 @@ type Engine struct {
 	arrive  chan struct{} // some source has rows; one pending signal is enough
 	bytes   *semaphore    // of MaxPendingBytes
 	nextReq atomic.Uint64
+	polls   atomic.Bool // there was a source that generates its rows
 
 	ctx    context.Context // ends when the engine closes
 	cancel context.CancelFunc

@@ -74,14 +74,14 @@ func (e *Engine) run() {
 	defer poll.Stop()
 	l.arrivals() // what is durable and not yet in a step
 	l.carryOut()
-	for l.coord.Role() == coord.Leading && l.closing == nil {
+	for l.coord.Role() == coord.Leading && (l.closing == nil || l.coord.Waiting() > 0) {
 		select {
 		case r := <-e.submit:
 			l.take(r)
 		case <-e.arrive:
 			l.arrivals()
 		case <-poll.C:
-			l.poll()
+			l.poll() // nothing, unless some source generates its rows
 		case <-l.wake.C:
 			l.clock()
 		case <-e.ctx.Done():
@@ -96,7 +96,7 @@ func (e *Engine) run() {
 func (l *leader) finish() {
 	err := l.failure
 	switch {
-	case l.closing != nil || err == nil && l.e.ctx.Err() != nil:
+	case err == nil && (l.closing != nil || l.e.ctx.Err() != nil):
 		err = errClosed()
 	case err == nil && l.coord.Role() == coord.Fenced:
 		err = &types.Error{Code: "57P04", Message: "this node no longer leads the pipeline", Detail: l.coord.Reason()}
@@ -146,17 +146,12 @@ func (l *leader) clock() { l.feed(coord.Clock{Now: l.e.cfg.Clock().UnixMicro()})
 // feed gives ev to the coord and queues what it wants.
 func (l *leader) feed(ev coord.Event) { l.queue = append(l.queue, l.coord.Step(ev)...) }
 
-// carryOut does what the coord wants until it wants nothing more. While Close
-// waits it goes on until all that was accepted is done.
+// carryOut does what the coord wants until it wants nothing more.
 func (l *leader) carryOut() {
 	for len(l.queue) > 0 {
 		eff := l.queue[0]
 		l.queue = l.queue[1:]
 		l.effect(eff)
-		for l.closing != nil && len(l.queue) == 0 && l.coord.Role() == coord.Leading && l.coord.Waiting() > 0 {
-			<-l.wake.C // an append of unknown outcome is tried again
-			l.clock()
-		}
 	}
 }
 

@@ -70,7 +70,7 @@ func (env *readEnv) query(ctx context.Context, q *plan.Query) (out *batch.Batch,
 	start := time.Now()
 	defer func() { env.e.metrics.QueryTime.observe(time.Since(start)) }()
 	g, err := flow.New(q.Spec, flow.Options{Workers: 1, MaxStateBytes: env.e.cfg.QueryBytes, Zone: env.zone, Params: env.params,
-		Stop: func() bool { return ctx.Err() != nil }})
+		Host: host{env.snap}, Random: random, Stop: func() bool { return ctx.Err() != nil }})
 	if err != nil {
 		return nil, err
 	}

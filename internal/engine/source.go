@@ -22,6 +22,8 @@ const (
 	maxSourceAttempts = 8 // of one append
 	firstSourcePause  = 10 * time.Millisecond
 	maxRestartPause   = 10 * time.Second // before a failed connector is started again
+	// maxBadBytes bounds the bad records of one block, which goes into one record.
+	maxBadBytes = 2 << 20
 	// replayableRows is how many generated rows are read at once.
 	replayableRows = batch.BlockRows
 )
@@ -173,6 +175,9 @@ func (e *Engine) addSource(s *source, live bool) {
 	e.mu.Lock()
 	e.sources[s.id] = s
 	e.mu.Unlock()
+	if s.replayable != nil {
+		e.polls.Store(true)
+	}
 	if live {
 		e.startRunner(s)
 	}
@@ -335,7 +340,15 @@ func (s *source) encode(b connector.Block) []*wire.Source {
 		out = append(out, blk)
 	}
 	last := out[len(out)-1]
+	badBytes := 0
 	for _, bad := range append(b.Bad, nulls...) {
+		bad.Data = bad.Data[:min(len(bad.Data), connector.MaxBadBytes)]
+		if badBytes += len(bad.Data) + len(bad.Reason) + 32; badBytes > maxBadBytes {
+			last = &wire.Source{First: first, Rows: batch.NewBuilder(s.types).Seal()}
+			out = append(out, last)
+			badBytes = len(bad.Data) + len(bad.Reason) + 32
+		}
+		first++
 		last.Bad = append(last.Bad, wire.BadRecord{Index: last.Count, Reason: bad.Reason, Data: bad.Data})
 		last.Count++
 	}
@@ -360,6 +373,10 @@ rows:
 					Reason: fmt.Sprintf("null value in column %q violates not-null constraint", col.Name)})
 				continue rows
 			}
+		}
+		if n := rowSize(b, i); n > MaxRowBytes {
+			bad = append(bad, connector.Bad{Reason: fmt.Sprintf("row is too large: %d bytes, at most %d", n, MaxRowBytes)})
+			continue
 		}
 		bu.AppendFrom(b, i, 1)
 	}
@@ -575,6 +592,9 @@ func (l *leader) arrivals() {
 
 // poll asks the sources that generate their rows for new ones.
 func (l *leader) poll() {
+	if !l.e.polls.Load() {
+		return
+	}
 	now := l.e.micros()
 	units := uint64(0)
 	for _, s := range l.e.sourceList() {

@@ -120,7 +120,10 @@ func (l *leader) sealTxs(s *staged, ids []uint64, epoch uint64) {
 	for n, id := range ids {
 		for _, c := range l.requests[id].changes {
 			for _, part := range wireParts(c.rows) {
-				bytes := part.SizeBytes()
+				bytes := int64(0)
+				for k := range part.Len() {
+					bytes += rowSize(part, part.Row(k))
+				}
 				if size > 0 && size+bytes > txRecordBytes {
 					flush()
 				}
@@ -132,20 +135,53 @@ func (l *leader) sealTxs(s *staged, ids []uint64, epoch uint64) {
 	flush()
 }
 
-// wireParts cuts a batch into parts that fit a record each. The batch has no Sel.
+// wireParts cuts a batch without Sel into parts that fit a record each, in rows and
+// in bytes. The parts share the batch's memory.
 func wireParts(b *batch.Batch) []*batch.Batch {
 	most := wire.RowsPerBatch(len(b.Cols))
-	if per := b.SizeBytes() / int64(max(b.N, 1)); per > 0 {
-		most = min(most, max(int(txRecordBytes/per)&^63, 64))
-	}
-	if b.N <= most {
+	if b.N <= most && b.SizeBytes() <= txRecordBytes {
 		return []*batch.Batch{b}
 	}
 	var out []*batch.Batch
-	for lo := 0; lo < b.N; lo += most {
-		out = append(out, batch.Slice(b, lo, min(lo+most, b.N)))
+	var sel []uint32
+	size := int64(0)
+	for i := range b.N {
+		n := rowSize(b, i)
+		if len(sel) > 0 && (len(sel) == most || size+n > txRecordBytes) {
+			out = append(out, withSel(b, sel))
+			sel, size = nil, 0
+		}
+		sel = append(sel, uint32(i))
+		size += n
 	}
-	return out
+	return append(out, withSel(b, sel))
+}
+
+func withSel(b *batch.Batch, sel []uint32) *batch.Batch {
+	part := *b
+	part.Sel = sel
+	return &part
+}
+
+// rowSize is at least how many bytes row i takes in a record.
+func rowSize(b *batch.Batch, i int) int64 {
+	n := int64(10) // its weight
+	for c := range b.Cols {
+		col := &b.Cols[c]
+		n += 32 // of any layout without text
+		if col.Null(i) {
+			continue
+		}
+		switch col.Type.Layout() {
+		case types.LayoutStr:
+			n += int64(col.Str[i].Len)
+		case types.LayoutDec:
+			if col.Dec[i].Form == types.DecBig {
+				n += int64(col.Dec[i].Lo & 0xffffffff)
+			}
+		}
+	}
+	return n
 }
 
 // applyStep makes a computed step the state of the relations.

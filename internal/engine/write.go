@@ -185,7 +185,7 @@ func (env *readEnv) truncate(ctx context.Context, def *catalog.Relation) (*chang
 }
 
 func (env *readEnv) exprCtx() *expr.Ctx {
-	return &expr.Ctx{Now: env.now, Zone: env.zone, Params: env.params}
+	return &expr.Ctx{Now: env.now, Zone: env.zone, Params: env.params, Host: host{env.snap}, Random: random}
 }
 
 // lookup finds rows of a table as the transaction sees it.
@@ -328,6 +328,13 @@ func (e *Engine) commit(ctx context.Context, changes map[catalog.ID]*batch.Batch
 	}
 	if len(r.changes) == 0 {
 		return e.Snapshot().Step, nil
+	}
+	for _, c := range r.changes {
+		for i := range c.rows.N {
+			if n := rowSize(c.rows, i); n > MaxRowBytes {
+				return 0, &types.Error{Code: "54000", Message: fmt.Sprintf("row is too large: %d bytes, at most %d", n, MaxRowBytes)}
+			}
+		}
 	}
 	if r.bytes > MaxTxBytes {
 		return 0, errTooLarge()
