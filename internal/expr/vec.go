@@ -44,7 +44,8 @@ type vec struct {
 	rows  int
 }
 
-// reset makes room for n values of type t, none of them NULL.
+// reset makes room for n values of type t, none of them NULL. What points into
+// buf is zero: a row that is NULL is not written, and must stay readable.
 func (v *vec) reset(t types.Type, n int) {
 	v.Type, v.Valid, v.owned, v.rows = t, nil, false, n
 	v.buf = v.buf[:0]
@@ -57,10 +58,12 @@ func (v *vec) reset(t types.Type, n int) {
 		v.F64 = resize(v.F64, n)
 	case types.LayoutDec:
 		v.Dec = resize(v.Dec, n)
+		clear(v.Dec)
 	case types.LayoutIvl:
 		v.Ivl = resize(v.Ivl, n)
 	case types.LayoutStr:
 		v.Str = resize(v.Str, n)
+		clear(v.Str)
 	}
 }
 
