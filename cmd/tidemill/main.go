@@ -63,6 +63,13 @@ Every flag can also be given as TIDEMILL_NAME in the environment (dashes become 
 the YAML file that --config names; flags come first, then the environment, then the file.
 
 Exit codes: 0 success, 1 a statement or anything else failed, 2 wrong usage or configuration, 3 no connection.`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown command %q", args[0])}
+			}
+			return nil
+		},
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
