@@ -41,6 +41,7 @@ func (v *virtual) Macros() map[string]plan.Macro {
 	oid, num, flag := types.T(types.Oid), types.T(types.Int4), types.T(types.Bool)
 	const from = "SELECT max(def) FROM tidemill.definitions WHERE kind = "
 	return map[string]plan.Macro{
+		"pg_tablespace_location": {Params: []types.Type{oid}, SQL: "SELECT ''::text"},
 		"pg_table_is_visible": {Params: []types.Type{oid},
 			SQL: "SELECT bool_or(relnamespace IN (11, 2200)) FROM pg_catalog.pg_class WHERE oid = $1"},
 		"pg_get_constraintdef": {Params: []types.Type{oid, flag}, Optional: 1, SQL: from + "'constraint' AND oid = $1"},

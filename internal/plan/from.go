@@ -74,6 +74,9 @@ func (b *binder) tableExpr(te sql.TableExpr, sc *scope, left *fromItem) fromItem
 		b.siblings = outer
 		return b.alias(fromItem{node: r.node, cols: r.cols}, "", t.Alias, t.Pos())
 	case *sql.FuncTable:
+		if q, ok := tableFunc(t); ok {
+			return b.tableExpr(q, sc, left)
+		}
 		return b.funcTable(t, sc, left)
 	case *sql.Join:
 		return b.join(t, sc, left)
