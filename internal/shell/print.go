@@ -162,7 +162,7 @@ func (p *tablePrinter) header() {
 		names[i] = pad(strings.Repeat(" ", left)+string(f.Name), p.width[i], false)
 		rules[i] = strings.Repeat("-", p.width[i]+2)
 	}
-	fmt.Fprintln(p.w, " "+strings.Join(names, " | "))
+	fmt.Fprintln(p.w, strings.TrimRight(" "+strings.Join(names, " | "), " "))
 	fmt.Fprintln(p.w, strings.Join(rules, "+"))
 }
 
