@@ -1,6 +1,10 @@
 package expr
 
-import "github.com/tidemill/tidemill/internal/types"
+import (
+	"bytes"
+
+	"github.com/tidemill/tidemill/internal/types"
+)
 
 // elems unboxes array argument k; NULL gives none.
 func (f *frame) elems(k, i int) []types.Value {
@@ -197,9 +201,9 @@ func stringToArray(f *frame, i int) {
 			s = s[n:]
 		}
 	case len(f.str(1, i)) == 0:
-		parts = [][]byte{s}
+		parts = [][]byte{append([]byte{}, s...)}
 	default:
-		parts = splitBytes(s, f.str(1, i))
+		parts = bytes.Split(s, f.str(1, i))
 	}
 	f.setTexts(i, parts)
 }

@@ -395,6 +395,14 @@ func castFromText(tk types.Kind) kernels {
 			}
 			slow(f, i)
 		}}
+	case types.Timestamp:
+		return kernels{row: func(f *frame, i int) {
+			if ts, ok := types.ParseTimestampBytes(f.str(0, i)); ok {
+				f.setInt(i, ts)
+				return
+			}
+			slow(f, i)
+		}}
 	case types.Regclass: // names need a catalog; the planner looks up literals
 		return kernels{row: func(f *frame, i int) {
 			x, ok := types.ParseIntBytes(f.str(0, i))

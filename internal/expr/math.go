@@ -475,7 +475,7 @@ func decPower(a types.Decimal, aa []byte, b types.Decimal, ba []byte, arena *[]b
 		return types.DecRound(types.DecFromInt64(0), nil, resultScale(0, a.Scale, b.Scale), arena)
 	}
 	if whole && n == int64(int32(n)) {
-		return powerInt(a, aa, n, b.Scale, arena)
+		return powerInt(a, aa, n, arena)
 	}
 	neg := types.DecSign(a, aa) < 0
 	x := decFloat(a, aa, 512)
@@ -488,23 +488,22 @@ func decPower(a types.Decimal, aa []byte, b types.Decimal, ba []byte, arena *[]b
 	return d, err
 }
 
-// powerInt raises to a whole power by squaring.
-func powerInt(a types.Decimal, aa []byte, n int64, bScale int16, arena *[]byte) (types.Decimal, error) {
-	w := float64(decWeight(a, aa))
+// powerInt raises to a whole power by squaring, to 16 decimals at least.
+func powerInt(a types.Decimal, aa []byte, n int64, arena *[]byte) (types.Decimal, error) {
+	w := decWeight(a, aa)
 	lead := decFloat(a, aa, 64)
-	lead.Quo(lead.Abs(lead), new(big.Float).SetInt(pow10(int64(max(0, int(w))))))
-	if w < 0 {
-		lead.Mul(lead, new(big.Float).SetInt(pow10(int64(-w))))
-	}
+	lead.Quo(lead.Abs(lead), new(big.Float).SetInt(pow10(int64(max(0, w)))))
+	lead.Mul(lead, new(big.Float).SetInt(pow10(int64(max(0, -w)))))
 	l, _ := lead.Float64()
-	weight := float64(n) * (math.Log10(l) + w)
-	if weight > types.MaxDecDigits {
-		return a, errNumRange
-	}
+	weight := float64(n) * (math.Log10(l) + float64(w))
 	if n == 0 {
 		weight = 0
 	}
-	scale := resultScale(int(max(weight, -2*decMaxScale)), a.Scale, bScale)
+	if weight > types.MaxDecDigits {
+		return a, errNumRange
+	}
+	weight = max(weight, -2*decMaxScale)
+	scale := resultScale(0, a.Scale)
 	prec := bitsFor(scale, int(weight)) + 64
 	x := decFloat(a, aa, prec)
 	r := big.NewFloat(1).SetPrec(prec)

@@ -51,3 +51,21 @@ func TestExamplesPostgres(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestEdgesPostgres asks PostgreSQL for the cases of TestEdges.
+func TestEdgesPostgres(t *testing.T) {
+	conn := pgtest.Connect(t)
+	pgtest.Query(t, conn, "SET TimeZone = 'UTC'")
+	for _, c := range edges {
+		r := pgtest.Query(t, conn, "SELECT "+c.e)
+		want := "NULL"
+		if r.Err != nil {
+			want = r.Err.Code + " " + r.Err.Message
+		} else if r.Rows[0][0] != nil {
+			want = *r.Rows[0][0]
+		}
+		if got := edgeText(bind(t, c.e)); got != want {
+			t.Errorf("%s = %s; PostgreSQL: %s", c.e, got, want)
+		}
+	}
+}

@@ -381,13 +381,22 @@ func regexpMatch(f *frame, i int) {
 		f.fail(i, err)
 		return
 	}
-	m := re.FindSubmatch(f.str(0, i))
-	if m == nil {
+	s := f.str(0, i)
+	loc := re.FindSubmatchIndex(s)
+	if loc == nil {
 		f.setNull(i)
 		return
 	}
-	if len(m) > 1 {
-		m = m[1:]
+	if len(loc) > 2 {
+		loc = loc[2:]
+	}
+	m := make([][]byte, 0, len(loc)/2)
+	for k := 0; k < len(loc); k += 2 {
+		if loc[k] < 0 {
+			m = append(m, nil)
+		} else {
+			m = append(m, append([]byte{}, s[loc[k]:loc[k+1]]...))
+		}
 	}
 	f.setTexts(i, m)
 }
@@ -412,7 +421,7 @@ func regexpSplit(f *frame, i int) {
 	}
 	var parts [][]byte
 	for _, p := range re.Split(string(f.str(0, i)), -1) {
-		parts = append(parts, []byte(p))
+		parts = append(parts, append([]byte{}, p...))
 	}
 	f.setTexts(i, parts)
 }

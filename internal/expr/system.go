@@ -1,7 +1,6 @@
 package expr
 
 import (
-	"bytes"
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/types"
@@ -9,8 +8,6 @@ import (
 
 // OwnerName is the role that owns everything.
 const OwnerName = "tidemill"
-
-func splitBytes(s, sep []byte) [][]byte { return bytes.Split(s, sep) }
 
 // encodings are PostgreSQL's numbers of the encodings that clients may ask about.
 var encodings = []struct {
