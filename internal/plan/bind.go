@@ -19,7 +19,11 @@ type exprCtx struct {
 	// they are not allowed. aggSubs is the same for those inside of aggregates.
 	subs, aggSubs *applies
 	// sets collects set-returning functions; nil where they are not allowed.
-	sets  *[]*setFunc
+	sets *[]*setFunc
+	// lift puts columns of the grouped rows in the place of grouping expressions, in
+	// what stands above a GROUP BY and is computed inside of a subquery's circuit;
+	// nil elsewhere.
+	lift  func(expr.Expr) expr.Expr
 	inAgg bool
 }
 

@@ -26,7 +26,11 @@ type selecter struct {
 	sets    []*setFunc
 	setUses []colUse
 	fromSet colSet // columns of FROM, which grouping hides
+	lifted  []lifted
 }
+
+// lifted is a column with the value of grouping expression key.
+type lifted struct{ key, col int }
 
 // selectItem is one column of a select list.
 type selectItem struct {
@@ -188,7 +192,28 @@ func (b *binder) expandItems(list []sql.SelectItem, sc *scope) []selectItem {
 
 // ctx is the context of the select list and what may use it.
 func (s *selecter) ctx(clause string) *exprCtx {
-	return &exprCtx{sc: s.sc, clause: clause, aggs: s.aggs, subs: &s.after, aggSubs: &s.before}
+	ctx := &exprCtx{sc: s.sc, clause: clause, aggs: s.aggs, subs: &s.after, aggSubs: &s.before}
+	if len(s.groupBy) > 0 {
+		ctx.lift = s.lift
+	}
+	return ctx
+}
+
+// lift replaces grouping expressions in e, which will be compared with a subquery's
+// rows above the grouping, by columns that group makes.
+func (s *selecter) lift(e expr.Expr) expr.Expr {
+	for i, g := range s.groupBy {
+		if _, ok := g.(expr.Col); ok || !sameExpr(e, g) {
+			continue
+		}
+		k := slices.IndexFunc(s.lifted, func(l lifted) bool { return l.key == i })
+		if k < 0 {
+			k = len(s.lifted)
+			s.lifted = append(s.lifted, lifted{i, s.b.newCol("", g.Type())})
+		}
+		return s.b.colExpr(s.lifted[k].col)
+	}
+	return mapChildren(e, s.lift)
 }
 
 // bound binds x and tells which columns it used where.
@@ -499,6 +524,13 @@ func (s *selecter) group() {
 		agg.scalar = true // GROUP BY ()
 	}
 	s.node = agg
+	if len(s.lifted) > 0 {
+		from, to := slices.Clone(agg.out()), slices.Clone(agg.out())
+		for _, l := range s.lifted {
+			from, to = append(from, s.keys[l.key]), append(to, l.col)
+		}
+		s.node = b.rename(agg, from, to)
+	}
 }
 
 // addDependentKeys lets a table's other columns be used where its primary key is

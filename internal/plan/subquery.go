@@ -167,7 +167,7 @@ func (b *binder) existsValue(ctx *exprCtx, r *result, pos int) expr.Expr {
 // subquery's rows are counted by what the comparison gives.
 func (b *binder) quantified(ctx *exprCtx, sym string, pos int, l []sql.Expr, q *sql.Query, all bool) expr.Expr {
 	r := b.sub(ctx, q)
-	le := b.exprs(ctx, l)
+	le := b.operands(ctx, l)
 	cond := b.quantifiedCond(sym, pos, le, positions(l), r, q.Pos())
 	hit, want := cond, expr.True
 	if all {
@@ -183,6 +183,15 @@ func (b *binder) quantified(ctx *exprCtx, sym string, pos int, l []sql.Expr, q *
 		{Cond: b.isPositive(counts[1]), Then: expr.Const{V: types.BoolValue(!all)}},
 		{Cond: b.isPositive(counts[2]), Then: expr.Const{V: types.NullOf(types.T(types.Bool))}},
 	}, Else: expr.Const{V: types.BoolValue(all)}}
+}
+
+// operands binds the left side of a comparison with a subquery's rows.
+func (b *binder) operands(ctx *exprCtx, l []sql.Expr) []expr.Expr {
+	le := b.exprs(ctx, l)
+	if ctx.lift != nil {
+		le = mapAll(le, ctx.lift)
+	}
+	return le
 }
 
 // quantifiedCond compares the left side with a row of the subquery.
@@ -278,7 +287,7 @@ func (b *binder) inJoin(ctx *exprCtx, sym string, pos int, l []sql.Expr, q *sql.
 	if not && (len(l) != 1 || sym != "=" || len(free(r.node)) > 0) {
 		return b.notInByCount(ctx, sym, pos, l, q)
 	}
-	le := b.exprs(&lctx, l)
+	le := b.operands(&lctx, l)
 	cond := b.quantifiedCond(sym, pos, le, positions(l), r, q.Pos())
 	var a *apply
 	if not {

@@ -8,13 +8,14 @@ import (
 	"github.com/tidemill/tidemill/internal/sql"
 )
 
-// Reduce looks for a smaller case that still fails: it leaves out steps, rows,
-// views and tables, and cuts down the trees of the statements. It asks fails at
+// Reduce looks for a smaller case that still fails: it leaves out queries,
+// steps, rows, views and tables, and cuts down the trees of the statements. It asks fails at
 // most tries times; c fails.
 func Reduce(c *Case, fails func(*Case) bool, tries int) *Case {
 	r := &reducer{best: c, fails: fails, tries: tries}
 	for r.tries > 0 {
 		before := r.best.String()
+		r.dropQueries()
 		r.dropSteps()
 		r.shrink(len(r.best.Queries), func(c *Case, i int) *string { return &c.Queries[i].SQL })
 		r.dropRelations()
@@ -60,9 +61,17 @@ func (c *Case) clone() *Case {
 	return &out
 }
 
+func (r *reducer) dropQueries() {
+	for i := len(r.best.Queries) - 1; i >= 0; i-- {
+		c := r.best.clone()
+		c.Queries = slices.Delete(c.Queries, i, i+1)
+		r.try(c)
+	}
+}
+
 func (r *reducer) dropSteps() {
 	for n := max(1, len(r.best.Steps)/2); n > 0; n /= 2 {
-		for i := len(r.best.Steps) - n; i >= 0; i -= n {
+		for i := len(r.best.Steps) - n; i >= 0; i = min(i, len(r.best.Steps)) - n {
 			c := r.best.clone()
 			c.Steps = slices.Delete(c.Steps, i, i+n)
 			r.try(c)
@@ -70,6 +79,7 @@ func (r *reducer) dropSteps() {
 	}
 	for s := range r.best.Steps { // a transaction, or one of its statements
 		for i := len(r.best.Steps[s]) - 1; i >= 0 && len(r.best.Steps[s]) > 1; i-- {
+			i = min(i, len(r.best.Steps[s])-1)
 			c := r.best.clone()
 			if i == 0 || i == len(c.Steps[s])-1 {
 				c.Steps[s] = c.Steps[s][1 : len(c.Steps[s])-1]

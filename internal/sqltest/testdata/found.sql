@@ -1,0 +1,91 @@
+# What random queries found, made small.
+
+exec
+CREATE TABLE t (a INT, b INT, c TEXT, d INTERVAL)
+----
+CREATE TABLE
+
+exec
+CREATE TABLE u (a INT, b INT, c TEXT)
+----
+CREATE TABLE
+
+exec
+INSERT INTO t VALUES (1, 2, 'a long enough text', '1 day'), (2, 2, 'b', '24:00:00'), (NULL, 3, 'c', NULL), (4, 1, 'a', '1 mon')
+----
+INSERT 0 4
+
+exec
+INSERT INTO t DEFAULT VALUES
+----
+INSERT 0 1
+
+exec
+INSERT INTO u VALUES (1, 3, 'a'), (3, NULL, 'b'), (NULL, 1, NULL), (4, 4, 'bb')
+----
+INSERT 0 4
+
+# The text of a NULL row was read from an earlier block.
+query
+SELECT t.b, u.a FROM t, u WHERE rtrim(t.c) BETWEEN u.c AND 'b'
+----
+1 | 1
+2 | 1
+2 | 1
+2 | 3
+
+# The left side of IN is a grouping expression.
+query
+SELECT (t.a + t.b) IN (SELECT u.b FROM u) FROM t GROUP BY t.a + t.b
+----
+NULL
+NULL
+t
+t
+
+query
+SELECT justify_interval(d) NOT IN (SELECT interval '30 days'), count(*) FROM t GROUP BY justify_interval(d)
+----
+NULL | 2
+f | 1
+t | 2
+
+query
+SELECT (t.a % NULLIF(t.a - t.b, 0)) IN (SELECT u.b FROM u WHERE u.a = t.a), count(*) FROM t GROUP BY t.a - t.b, t.a
+----
+f | 1
+f | 1
+f | 1
+f | 2
+
+query
+SELECT t.a + t.b FROM t GROUP BY t.a + t.b HAVING t.a + t.b IN (SELECT u.b FROM u)
+----
+3
+4
+
+query
+SELECT t.a + t.b FROM t GROUP BY t.a + t.b HAVING t.a + t.b NOT IN (SELECT u.b FROM u WHERE u.b IS NOT NULL) OR t.a + t.b > ALL (SELECT u.a FROM u)
+----
+5
+
+query
+SELECT t.a + t.b FROM t GROUP BY t.a + t.b HAVING t.a + t.b NOT IN (SELECT u.b FROM u WHERE u.b > 3)
+----
+3
+5
+
+query
+SELECT t.a + t.b AS s, count((t.a + t.b) IN (SELECT u.b FROM u)) FROM t GROUP BY t.a + t.b ORDER BY t.a + t.b = ANY (SELECT u.b FROM u), s LIMIT 3
+----
+3 | 1
+4 | 1
+5 | 0
+
+query
+SELECT (sum(t.b), t.a + t.b) IN (SELECT u.b, u.a FROM u) FROM t GROUP BY t.a + t.b
+----
+NULL
+NULL
+NULL
+f
