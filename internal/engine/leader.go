@@ -137,6 +137,9 @@ func (l *leader) take(r *request) {
 		return
 	}
 	l.clock()
+	if r.kind == coord.Flush {
+		l.arrivals() // what is durable now is what it waits for
+	}
 	l.requests[r.id] = r
 	l.feed(coord.Submitted{Item: coord.Item{ID: r.id, Kind: r.kind, Rows: r.rows}})
 }

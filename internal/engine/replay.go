@@ -150,16 +150,21 @@ func (l *leader) replayTx(seq uint64, body []byte) error {
 	if err != nil {
 		return fmt.Errorf("log record %d: %w", seq, err)
 	}
-	for _, c := range tx.Changes {
+	l.replayChanges(tx.Changes)
+	return nil
+}
+
+func (l *leader) replayChanges(list []wire.Change) {
+	for _, c := range list {
 		if r := l.rels[c.Table]; r != nil {
 			l.pendingTx = append(l.pendingTx, tableChange{c.Table, c.Rows})
 		}
 	}
-	return nil
 }
 
 // replayStep computes a committed step again and compares what comes out.
 func (l *leader) replayStep(ctx context.Context, rec *wire.Step) error {
+	l.replayChanges(rec.Changes)
 	s := &staged{began: time.Now(), step: &wire.Step{N: rec.N, Now: rec.Now}, tables: l.pendingTx}
 	l.pendingTx = nil
 	for _, g := range rec.Ranges {

@@ -369,14 +369,24 @@ func (s *Session) explained(p *prepared, st *sql.Explain) (*plan.Query, error) {
 	return nil, unsupported(st.Stmt, "EXPLAIN of this statement")
 }
 
-// named writes relations' names where a circuit has their keys.
+// named writes relations' names and kinds where a circuit has their keys.
 func named(cat *catalog.Catalog, text string) string {
-	for _, r := range cat.Relations() {
-		if r.Kind != catalog.Index {
-			text = strings.ReplaceAll(text, fmt.Sprintf("%q", r.Key()), catalog.QuoteIdent(r.Name))
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		before, rest, ok := strings.Cut(line, "Input ")
+		if !ok {
+			continue
+		}
+		key, after, _ := strings.Cut(rest, " ")
+		id, ok := catalog.ParseKey(key)
+		if !ok {
+			continue
+		}
+		if r := cat.ByID(id); r != nil {
+			lines[i] = strings.TrimRight(before+"Input "+r.Describe()+" "+after, " ")
 		}
 	}
-	return text
+	return strings.Join(lines, "\n")
 }
 
 func digestOf(b *batch.Batch) batch.Digest { return batch.DigestOf(b) }

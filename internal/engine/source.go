@@ -628,25 +628,34 @@ func (s *source) announcedUnits() uint64 {
 // takeSources takes what waits, in the order of source and position, until the
 // step is full.
 func (l *leader) takeSources(s *staged) (units uint64, err error) {
-	rows := 0
-	for _, src := range l.e.sourceList() {
-		if rows >= l.e.cfg.StepRows {
-			break
+	list := l.e.sourceList()
+	active := 0
+	for _, src := range list {
+		if src.waits(l.positions[src.id]) {
+			active++
 		}
-		t, err := src.take(l.positions[src.id], l.e.cfg.StepRows-rows)
+	}
+	// Each gets a share, so that one that is never empty starves no other.
+	share := l.e.cfg.StepRows / max(active, 1)
+	for _, src := range list {
+		t, err := src.take(l.positions[src.id], max(share, 1))
 		if err != nil {
 			return 0, err
 		}
 		if t.from == t.to {
 			continue
 		}
-		for _, b := range t.rows {
-			rows += b.Len()
-		}
 		units += t.units
 		s.taken = append(s.taken, t)
 	}
 	return units, nil
+}
+
+// waits reports whether the coord knows of rows that no step has taken.
+func (s *source) waits(position uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.announced > 0 || s.replayable != nil && s.said > position
 }
 
 // take takes at least one block, if there is one, and no more than about most rows.

@@ -107,7 +107,8 @@ func (l *leader) compute(s *staged) error {
 
 func relKey(id catalog.ID) string { return (&catalog.Relation{ID: id}).Key() }
 
-// sealTxs writes the accepted transactions into TX records.
+// sealTxs writes the accepted transactions: what fits into the STEP record, the
+// rest into TX records before it.
 func (l *leader) sealTxs(s *staged, ids []uint64, epoch uint64) {
 	var tx wire.Tx
 	size := int64(0)
@@ -132,7 +133,7 @@ func (l *leader) sealTxs(s *staged, ids []uint64, epoch uint64) {
 			}
 		}
 	}
-	flush()
+	s.step.Changes = tx.Changes
 }
 
 // wireParts cuts a batch without Sel into parts that fit a record each, in rows and

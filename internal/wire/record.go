@@ -47,13 +47,15 @@ type Change struct {
 }
 
 // Tx is a block of the changes of tables that the STEP after it applies. A
-// transaction may run on in the next TX record of the same append.
+// transaction may run on in the next TX record of the same append, and in the STEP.
 type Tx struct{ Changes []Change }
 
 // Encode returns the record's body.
-func (t *Tx) Encode() []byte {
-	dst := binary.AppendUvarint(nil, uint64(len(t.Changes)))
-	for _, c := range t.Changes {
+func (t *Tx) Encode() []byte { return appendChanges(nil, t.Changes) }
+
+func appendChanges(dst []byte, list []Change) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	for _, c := range list {
 		dst = binary.AppendUvarint(dst, c.Tx)
 		dst = binary.AppendUvarint(dst, uint64(c.Table))
 		dst = AppendBatch(dst, c.Rows)
@@ -64,15 +66,19 @@ func (t *Tx) Encode() []byte {
 // DecodeTx reads the body of a TX record.
 func DecodeTx(body []byte) (*Tx, error) {
 	r := &reader{b: body}
-	t := &Tx{}
+	t := &Tx{Changes: r.changes()}
+	return t, r.end("TX")
+}
+
+func (r *reader) changes() (list []Change) {
 	for n := r.count("changes", maxChanges); n > 0 && r.err == nil; n-- {
 		c := Change{Tx: r.uvarint("transaction")}
 		c.Table = r.id("table")
 		if c.Rows = r.batch(); r.err == nil {
-			t.Changes = append(t.Changes, c)
+			list = append(list, c)
 		}
 	}
-	return t, r.end("TX")
+	return list
 }
 
 func (r *reader) id(what string) catalog.ID {
@@ -99,7 +105,7 @@ type Output struct {
 type Step struct {
 	N           uint64 // from 1, without gaps
 	Now         int64  // logical time, microseconds since 2000-01-01 UTC
-	Txs         uint64 // transactions in the TX records before it
+	Txs         uint64 // transactions in it, and in the TX records before it
 	Ranges      []Range
 	Circuit     Hash   // of all circuits as they were
 	Engine      string // version of the program that computed it
@@ -107,6 +113,10 @@ type Step struct {
 	Outputs     []Output
 	Rejected    uint64 // transactions that a constraint refused, which are not in the log
 	Quarantined uint64 // records of the ranges that were put aside
+	// Changes are those of its transactions, or the last of them: what fits goes
+	// here, since one record is much cheaper to append than two, and the rest into
+	// TX records before it.
+	Changes []Change
 }
 
 // Encode returns the record's body.
@@ -130,7 +140,8 @@ func (s *Step) Encode() []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, o.Digest.Lo)
 	}
 	dst = binary.AppendUvarint(dst, s.Rejected)
-	return binary.AppendUvarint(dst, s.Quarantined)
+	dst = binary.AppendUvarint(dst, s.Quarantined)
+	return appendChanges(dst, s.Changes)
 }
 
 // DecodeStep reads the body of a STEP record.
@@ -155,6 +166,7 @@ func DecodeStep(body []byte) (*Step, error) {
 		s.Outputs = append(s.Outputs, o)
 	}
 	s.Rejected, s.Quarantined = r.uvarint("rejected"), r.uvarint("quarantined")
+	s.Changes = r.changes()
 	return s, r.end("STEP")
 }
 

@@ -175,7 +175,8 @@ func sampleRecords(t testing.TB) map[string][]byte {
 		{"epoch", KindEpoch, (&Epoch{Node: "n1", At: 12345, Engine: "0.1"}).Encode()},
 		{"tx", KindTx, (&Tx{Changes: []Change{{Tx: 1, Table: 16384, Rows: rows}}}).Encode()},
 		{"step", KindStep, (&Step{N: 8, Now: -5, Txs: 1, Ranges: []Range{{16390, 3, 9}}, Circuit: Hash{1, 2}, Engine: "0.1", Shards: 256,
-			Outputs: []Output{{16391, batch.Digest{Hi: 1, Lo: 2}}}, Rejected: 2, Quarantined: 1}).Encode()},
+			Outputs: []Output{{16391, batch.Digest{Hi: 1, Lo: 2}}}, Rejected: 2, Quarantined: 1,
+			Changes: []Change{{Tx: 0, Table: 16385, Rows: rows}}}).Encode()},
 		{"ckpt", KindCkpt, (&Checkpoint{Step: 8, Manifest: Hash{9}}).Encode()},
 		{"ddl", KindDDL, ddl},
 		{"src", KindSource, (&Source{First: 10, Count: 11, Rows: rows, Bad: []BadRecord{{3, "not JSON", []byte("{")}}, Cursor: []byte("c")}).Encode()},
@@ -309,6 +310,12 @@ func touch(kind Kind, body []byte) {
 	case KindSource:
 		if s, err := DecodeSource(body); err == nil {
 			bs = append(bs, s.Rows)
+		}
+	case KindStep:
+		if s, err := DecodeStep(body); err == nil {
+			for _, c := range s.Changes {
+				bs = append(bs, c.Rows)
+			}
 		}
 	default:
 		rec, _ := Seal(Header{Kind: kind}, body)
