@@ -1,10 +1,14 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"github.com/tidemill/tidemill/internal/fabric"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/connector"
@@ -259,4 +263,44 @@ func BenchmarkPointSelect(b *testing.B) {
 	for b.Loop() {
 		c.exec(`SELECT g FROM t WHERE id = 4711`)
 	}
+}
+
+// BenchmarkInsertDurable is one session's INSERTs over the real broker, each synced
+// and visible in a view before the next.
+func BenchmarkInsertDurable(b *testing.B) {
+	f, err := fabric.Start(b.Context(), fabric.Config{Dir: b.TempDir()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { f.Close(context.Background()) })
+	e := start(b, nil, func(c *Config) { c.Fabric = f })
+	c := e.client()
+	c.exec(`CREATE TABLE t (id BIGINT PRIMARY KEY, g INT); CREATE MATERIALIZED VIEW v AS SELECT g, count(*) AS c FROM t GROUP BY g`)
+	var took []time.Duration
+	n := 0
+	for b.Loop() {
+		n++
+		began := time.Now()
+		c.exec(fmt.Sprintf(`INSERT INTO t VALUES (%d, %d)`, n, n%10))
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+}
+
+// BenchmarkReplay is how many rows of tables a second a restart computes again.
+func BenchmarkReplay(b *testing.B) {
+	logs := newMemLogs()
+	e := start(b, logs)
+	c := e.client()
+	c.exec(`CREATE TABLE t (id BIGINT PRIMARY KEY, g INT); CREATE MATERIALIZED VIEW v AS SELECT g, count(*) AS c FROM t GROUP BY g`)
+	const rows = 500_000
+	for i := range 10 {
+		c.exec(fmt.Sprintf(`INSERT INTO t SELECT i, i %% 10 FROM generate_series(%d, %d) AS i`, i*rows/10+1, (i+1)*rows/10))
+	}
+	e.stop()
+	for b.Loop() {
+		start(b, logs).stop()
+	}
+	b.ReportMetric(float64(b.N*rows)/b.Elapsed().Seconds(), "rows/s")
 }

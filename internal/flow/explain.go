@@ -151,6 +151,9 @@ func named(s string, names []string) string {
 			}
 		case ch == '\'' || ch == '"':
 			quote = ch
+		case ch == '[' && overload(s[:i]):
+			i += strings.IndexByte(s[i:], ']') + 1
+			continue
 		case ch == '#':
 			end := i + 1
 			for end < len(s) && '0' <= s[end] && s[end] <= '9' {
@@ -166,4 +169,17 @@ func named(s string, names []string) string {
 		i++
 	}
 	return b.String()
+}
+
+// overload reports whether a bracket behind s begins the argument types of an
+// operator or function, which the hash needs and people do not: it follows a symbol
+// or a name, but not a parameter's equals sign.
+func overload(s string) bool {
+	if s == "" || s[len(s)-1] == ' ' || s[len(s)-1] == '[' {
+		return false
+	}
+	if s[len(s)-1] != '=' {
+		return true
+	}
+	return len(s) > 1 && !('a' <= s[len(s)-2] && s[len(s)-2] <= 'z')
 }
