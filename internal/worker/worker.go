@@ -150,14 +150,20 @@ type share struct {
 func (c *circuit) feed(changed map[string][]*batch.Batch, rows int) error {
 	shares := make([][]share, c.group.Workers())
 	next := 0
-	for _, rel := range c.inputs {
-		for _, b := range changed[rel] {
-			for _, part := range blocks(b) {
-				k := next % len(shares)
-				shares[k] = append(shares[k], share{rel, part})
-				next++
+	err := c.guard(func() error {
+		for _, rel := range c.inputs {
+			for _, b := range changed[rel] {
+				for _, part := range blocks(b) {
+					k := next % len(shares)
+					shares[k] = append(shares[k], share{rel, part})
+					next++
+				}
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	return c.each(rows > smallStep, func(k int) error {
 		for _, s := range shares[k] {
