@@ -67,7 +67,7 @@ func decKernels(m map[string]kernels) {
 	rounds := func(name string, fn func(types.Decimal, []byte, int, *[]byte) (types.Decimal, error)) {
 		m[name+"(numeric,int4)"] = kernels{row: func(f *frame, i int) {
 			a, aa := f.dec(0, i)
-			d, err := fn(a, aa, int(max(-2000, min(2000, f.int(1, i)))), f.arena())
+			d, err := fn(a, aa, int(max(-types.MaxDecDigits, min(types.MaxDecScale, f.int(1, i)))), f.arena())
 			f.setDec(i, d, err)
 		}}
 	}

@@ -55,7 +55,7 @@ func sample(rt *rapid.T, t types.Type, label string) types.Value {
 		v.I = int64(rapid.SampledFrom([]uint32{0, 16, 23, 1043, 99999, math.MaxUint32}).Draw(rt, label))
 		return v
 	case types.Float4:
-		v.F = rapid.SampledFrom([]float64{0, 1, -1.5, 0.5, 2, 100, 3e38, 1.401298464324817e-45, math.NaN(), math.Inf(1), math.Inf(-1)}).Draw(rt, label)
+		v.F = rapid.SampledFrom([]float64{0, 1, -1.5, 0.5, 2, 100, float64(float32(3e38)), 1.401298464324817e-45, math.NaN(), math.Inf(1), math.Inf(-1)}).Draw(rt, label)
 		return v
 	case types.Float8:
 		v.F = rapid.SampledFrom([]float64{0, 1, -1.5, 0.5, 2, 2.5, 100, 1e300, 1e-300, 1e18, math.NaN(), math.Inf(1), math.Inf(-1)}).Draw(rt, label)

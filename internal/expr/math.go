@@ -19,6 +19,11 @@ var (
 
 // floatFunc makes a kernel of one float. check gives an error for an argument.
 func floatFunc(fn func(float64) float64, check func(float64) *types.Error) kernels {
+	return limitedFunc(fn, check, true)
+}
+
+// limitedFunc is floatFunc; with finite, an infinite result of a finite number is an error.
+func limitedFunc(fn func(float64) float64, check func(float64) *types.Error, finite bool) kernels {
 	return kernels{row: func(f *frame, i int) {
 		x := f.float(0, i)
 		if check != nil {
@@ -28,7 +33,7 @@ func floatFunc(fn func(float64) float64, check func(float64) *types.Error) kerne
 			}
 		}
 		r := fn(x)
-		if math.IsInf(r, 0) && !math.IsInf(x, 0) {
+		if finite && math.IsInf(r, 0) && !math.IsInf(x, 0) {
 			f.fail(i, errFloatOverflow)
 			return
 		}
@@ -72,7 +77,7 @@ func mathKernels(m map[string]kernels) {
 		case x < 0:
 			return -1
 		}
-		return x
+		return 0
 	}, nil)
 	sqrt := func(x float64) *types.Error {
 		if x < 0 {
@@ -105,9 +110,9 @@ func mathKernels(m map[string]kernels) {
 	m["degrees"] = floatFunc(func(x float64) float64 { return x / degree }, nil)
 	m["radians"] = floatFunc(func(x float64) float64 { return x * degree }, nil)
 	m["sin"], m["cos"], m["tan"] = floatFunc(math.Sin, notInf), floatFunc(math.Cos, notInf), floatFunc(math.Tan, notInf)
-	m["cot"] = floatFunc(func(x float64) float64 { return 1 / math.Tan(x) }, notInf)
+	m["cot"] = limitedFunc(func(x float64) float64 { return 1 / math.Tan(x) }, notInf, false)
 	m["asin"], m["acos"], m["atan"] = floatFunc(math.Asin, checkUnit), floatFunc(math.Acos, checkUnit), floatFunc(math.Atan, nil)
-	m["sinh"], m["cosh"], m["tanh"] = floatFunc(math.Sinh, nil), floatFunc(math.Cosh, nil), floatFunc(math.Tanh, nil)
+	m["sinh"], m["cosh"], m["tanh"] = limitedFunc(math.Sinh, nil, false), limitedFunc(math.Cosh, nil, false), floatFunc(math.Tanh, nil)
 	m["atan2"] = kernels{row: func(f *frame, i int) { f.setFloat(i, math.Atan2(f.float(0, i), f.float(1, i))) }}
 	m["width_bucket(float8,float8,float8,int4)"] = kernels{row: widthBucketFloat}
 	m["width_bucket(numeric,numeric,numeric,int4)"] = kernels{row: widthBucketDec}
@@ -180,7 +185,7 @@ func floatPower(f *frame, i int) {
 	case x == 0 && y < 0:
 		f.fail(i, errPowZero)
 		return
-	case x < 0 && y != math.Trunc(y) && !math.IsInf(x, 0):
+	case x < 0 && y != math.Trunc(y) && y == y:
 		f.fail(i, errPowComplex)
 		return
 	}
@@ -223,7 +228,7 @@ func widthBucketFloat(f *frame, i int) {
 	case x >= hi:
 		f.bucket(i, n+1)
 	default:
-		f.bucket(i, min(int64(float64(n)*((x-lo)/(hi-lo))), n-1)+1)
+		f.bucket(i, int64(float64(n)*((x-lo)/(hi-lo)))+1)
 	}
 }
 
@@ -239,6 +244,13 @@ func widthBucketDec(f *frame, i int) {
 	var v [3]*big.Rat
 	for k := range v {
 		d, a := f.dec(k, i)
+		if k == 0 && (d.Form == types.DecPosInf || d.Form == types.DecNegInf) { // beyond any bound
+			v[0] = new(big.Rat).SetInt(pow10(types.MaxDecDigits))
+			if d.Form == types.DecNegInf {
+				v[0].Neg(v[0])
+			}
+			continue
+		}
 		if !d.IsFinite() {
 			f.failf(i, codeBucket, "operand, lower bound, and upper bound cannot be NaN")
 			return
@@ -328,20 +340,20 @@ func decExp(a types.Decimal, aa []byte, arena *[]byte) (types.Decimal, error) {
 	case types.DecNegInf:
 		return types.DecFromInt64(0), nil
 	}
-	return expScaled(decFloat(a, aa, 256), arena, a.Scale)
+	return expScaled(func(prec uint) *big.Float { return decFloat(a, aa, prec) }, arena, a.Scale)
 }
 
-// expScaled is e^x at PostgreSQL's scale. x has enough bits for results of the
-// usual size; larger ones are computed anew from them.
-func expScaled(x *big.Float, arena *[]byte, scales ...int16) (types.Decimal, error) {
-	val, _ := x.Float64()
+// expScaled is e^x at PostgreSQL's scale; arg gives x to so many bits.
+func expScaled(arg func(prec uint) *big.Float, arena *[]byte, scales ...int16) (types.Decimal, error) {
+	val, _ := arg(128).Float64()
 	val *= log10e
 	if val > types.MaxDecDigits {
 		return types.Decimal{}, errNumRange
 	}
 	val = max(val, -decMaxScale)
 	scale := resultScale(int(val), scales...)
-	return floatToDec(bigExp(x, bitsFor(scale, int(val))), scale, arena)
+	prec := bitsFor(scale, int(val))
+	return floatToDec(bigExp(arg(prec+64), prec), scale, arena)
 }
 
 // bigExp is e^x to prec bits: x is halved until it is small, the series summed, and
@@ -438,6 +450,9 @@ func decLn(a types.Decimal, aa []byte, arena *[]byte) (types.Decimal, error) {
 }
 
 func decLog(base types.Decimal, ba []byte, a types.Decimal, aa []byte, arena *[]byte) (types.Decimal, error) {
+	if base.Form == types.DecNaN || a.Form == types.DecNaN {
+		return types.Decimal{Form: types.DecNaN}, nil
+	}
 	for _, err := range []error{checkDecLn(base, ba), checkDecLn(a, aa)} {
 		if err != nil {
 			return a, err
@@ -478,10 +493,11 @@ func decPower(a types.Decimal, aa []byte, b types.Decimal, ba []byte, arena *[]b
 		return powerInt(a, aa, n, arena)
 	}
 	neg := types.DecSign(a, aa) < 0
-	x := decFloat(a, aa, 512)
-	y := bigLn(x.Abs(x), 512)
-	y.Mul(y, decFloat(b, ba, 512))
-	d, err := expScaled(y, arena, a.Scale, b.Scale)
+	d, err := expScaled(func(prec uint) *big.Float {
+		x := decFloat(a, aa, prec)
+		y := bigLn(x.Abs(x), prec)
+		return y.Mul(y, decFloat(b, ba, prec))
+	}, arena, a.Scale, b.Scale)
 	if err == nil && neg && types.DecBigInt(b, ba).Bit(0) == 1 {
 		return types.DecNeg(d, *arena, arena)
 	}
@@ -534,6 +550,8 @@ func powerSpecial(a types.Decimal, aa []byte, b types.Decimal, ba []byte) (types
 	}
 	r := math.Pow(num(a, aa), num(b, ba))
 	switch {
+	case a.Form == types.DecNegInf && b.IsFinite() && types.DecMinScale(b, ba) > 0:
+		return a, errPowComplex
 	case r != r:
 		return types.Decimal{Form: types.DecNaN}, nil
 	case math.IsInf(r, 1):

@@ -46,7 +46,7 @@ func compileRegex(src, flags string) (*regexp.Regexp, error) {
 			mode += "i"
 		case 'c':
 			mode = strings.ReplaceAll(mode, "i", "")
-		case 'g':
+		case 'g', 'e', 't':
 		case 'n', 'm':
 			mode = strings.ReplaceAll(mode, "s", "") + "m"
 		case 's':
@@ -58,7 +58,7 @@ func compileRegex(src, flags string) (*regexp.Regexp, error) {
 		case 'q':
 			src = regexp.QuoteMeta(src)
 		default:
-			return nil, &types.Error{Code: types.CodeInvalidParameter, Message: fmt.Sprintf("invalid regular expression option: %q", string(c))}
+			return nil, &types.Error{Code: types.CodeInvalidParameter, Message: fmt.Sprintf("invalid regular expression option: \"%s\"", string(c))}
 		}
 	}
 	src = strings.NewReplacer(`\m`, `\b`, `\M`, `\b`, `\y`, `\b`, `\Y`, `\B`, `\Z`, `\z`, `\\`, `\\`).Replace(src)
@@ -285,7 +285,7 @@ func regexKernels(m map[string]kernels) {
 		e := f.str(1, i)
 		r, n := utf8.DecodeRune(e)
 		if n != len(e) {
-			f.failf(i, "22019", "invalid escape string")
+			f.failf(i, "22025", "invalid escape string")
 			return
 		}
 		similarEscape(f, i, r, len(e) > 0)
@@ -431,7 +431,7 @@ func likeEscape(f *frame, i int) {
 	s, e := f.str(0, i), f.str(1, i)
 	esc, n := utf8.DecodeRune(e)
 	if len(e) > 0 && n != len(e) {
-		f.failf(i, "22019", "invalid escape string")
+		f.failf(i, "22025", "invalid escape string")
 		return
 	}
 	f.open(i)

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"math"
 	"strconv"
 	"unicode"
 	"unicode/utf8"
@@ -295,7 +296,7 @@ func chr(f *frame, i int) {
 	case x == 0:
 		f.failf(i, "54000", "null character not permitted")
 	case x < 0:
-		f.failf(i, "54000", "character number must be positive")
+		f.failf(i, types.CodeInvalidParameter, "character number must be positive")
 	case x > unicode.MaxRune || x >= 0xd800 && x <= 0xdfff:
 		f.failf(i, "54000", "requested character too large for encoding: "+strconv.FormatInt(x, 10))
 	default:
@@ -472,6 +473,10 @@ func overlay(f *frame, i int, n int64) {
 		f.failf(i, "22011", "negative substring length not allowed")
 		return
 	}
+	if !fits(types.Int4, start+n) {
+		f.fail(i, types.ErrIntOutOfRange(types.Int4))
+		return
+	}
 	lo := runeAt(s, int(min(start-1, int64(len(s)))))
 	hi := runeAt(s, int(max(0, min(start-1+n, int64(len(s))))))
 	f.open(i)
@@ -549,7 +554,7 @@ func encode(f *frame, i int) {
 			}
 		}
 	default:
-		f.failf(i, types.CodeInvalidParameter, fmt.Sprintf("unrecognized encoding: %q", f.str(1, i)))
+		f.failf(i, types.CodeInvalidParameter, fmt.Sprintf("unrecognized encoding: \"%s\"", f.str(1, i)))
 		return
 	}
 	f.close(i)
@@ -568,7 +573,7 @@ func decode(f *frame, i int) {
 		v, e := types.Parse(types.T(types.Bytea), string(s), types.Style{})
 		out, err = []byte(v.S), e
 	default:
-		f.failf(i, types.CodeInvalidParameter, fmt.Sprintf("unrecognized encoding: %q", f.str(1, i)))
+		f.failf(i, types.CodeInvalidParameter, fmt.Sprintf("unrecognized encoding: \"%s\"", f.str(1, i)))
 		return
 	}
 	if err != nil {
@@ -675,7 +680,7 @@ func formatDirective(s []byte) (d directive, size int, msg string) {
 	}
 	d.verb = s[k]
 	if d.verb != 's' && d.verb != 'I' && d.verb != 'L' {
-		return d, 0, fmt.Sprintf("unrecognized format() type specifier %q", string(d.verb))
+		return d, 0, fmt.Sprintf("unrecognized format() type specifier \"%s\"", string(d.verb))
 	}
 	return d, k + 1, ""
 }
@@ -714,6 +719,7 @@ func (f *frame) formatArg(i, k int, d directive) string {
 
 func sizePretty(x int64) string {
 	units := []string{"bytes", "kB", "MB", "GB", "TB", "PB"}
+	x = max(x, -math.MaxInt64)
 	abs := func(x int64) int64 { return max(x, -x) }
 	if abs(x) < 10*1024 {
 		return strconv.FormatInt(x, 10) + " " + units[0]

@@ -29,8 +29,18 @@ func timeKernels(m map[string]kernels) {
 		kind types.Kind
 	}{{"date", types.Date}, {"time", types.Time}, {"timestamp", types.Timestamp}, {"timestamptz", types.TimestampTZ}, {"interval", types.Interval}} {
 		row("extract(text,"+k.name+")", func(f *frame, i int) { extract(f, i, k.kind, true) })
-		row("date_part(text,"+k.name+")", func(f *frame, i int) { extract(f, i, k.kind, false) })
+		if k.kind != types.Date {
+			row("date_part(text,"+k.name+")", func(f *frame, i int) { extract(f, i, k.kind, false) })
+		}
 	}
+	row("date_part(text,date)", func(f *frame, i int) { // that of the timestamp
+		ts, err := dateToTimestamp(f.int(1, i))
+		if err != nil {
+			f.fail(i, err)
+			return
+		}
+		f.extractStamp(i, types.Timestamp, ts, false)
+	})
 	row("date_trunc(text,timestamp)", func(f *frame, i int) { truncStamp(f, i, nil, false) })
 	row("date_trunc(text,timestamptz)", func(f *frame, i int) { truncStamp(f, i, f.r.ctx.Zone, true) })
 	row("date_trunc(text,timestamptz,text)", func(f *frame, i int) {
@@ -55,11 +65,12 @@ func timeKernels(m map[string]kernels) {
 	shift := func(sign int64) rowKernel {
 		return func(f *frame, i int) {
 			v, ts := f.ivl(0, i), f.int(1, i)
-			if v.Months != 0 || v.Days != 0 {
-				f.failf(i, types.CodeInvalidParameter, fmt.Sprintf("interval time zone %q must not include months or days",
+			if !infinite(ts) && (v.Months != 0 || v.Days != 0) {
+				f.failf(i, types.CodeInvalidParameter, fmt.Sprintf("interval time zone \"%s\" must not include months or days",
 					types.AppendInterval(nil, v, types.IntervalPostgres)))
 				return
 			}
+			v.Micros -= v.Micros % types.MicrosPerSecond
 			r, err := addInterval(ts, v, sign, nil)
 			f.setTime(i, r, err)
 		}
@@ -133,7 +144,7 @@ func addDays(f *frame, i int, d, n int64) {
 		f.setInt(i, d)
 		return
 	}
-	if r := d + n; types.ValidDate(r) {
+	if r := d + n; types.ValidDate(r) && !infiniteDate(r) {
 		f.setInt(i, r)
 		return
 	}
@@ -254,14 +265,17 @@ type zoneMemo struct {
 	loc  *time.Location
 }
 
-// zone is the time zone that argument k names.
+// zone is the time zone that argument k names, for the time in argument 1.
 func (f *frame) zone(k, i int) (*time.Location, bool) {
+	if infinite(f.int(1, i)) {
+		return nil, true // the same everywhere
+	}
 	m, _ := f.memo.(*zoneMemo)
 	name := f.str(k, i)
 	if m == nil || m.name != string(name) {
 		loc, ok := types.Zone(string(name))
 		if !ok {
-			f.failf(i, types.CodeInvalidParameter, fmt.Sprintf("time zone %q not recognized", name))
+			f.failf(i, types.CodeInvalidParameter, fmt.Sprintf("time zone \"%s\" not recognized", name))
 			return nil, false
 		}
 		m = &zoneMemo{string(name), loc}
@@ -328,7 +342,17 @@ func (f *frame) badUnit(i int, kind types.Kind, known bool) {
 	if known {
 		word, code = "not supported", types.CodeFeature
 	}
-	f.failf(i, code, fmt.Sprintf("unit %q %s for type %s", bytes.ToLower(f.str(0, i)), word, kind))
+	f.failf(i, code, fmt.Sprintf("unit \"%s\" %s for type %s", lowerASCII(f.str(0, i)), word, kind))
+}
+
+func lowerASCII(s []byte) []byte {
+	out := append([]byte{}, s...)
+	for i, c := range out {
+		if c >= 'A' && c <= 'Z' {
+			out[i] += 32
+		}
+	}
+	return out
 }
 
 // isoWeek is the ISO 8601 year and week of a day.
@@ -402,7 +426,21 @@ const unixOffset = 946684800
 // julianOf2000 is the Julian day number of 2000-01-01.
 const julianOf2000 = 2451545
 
+// extractStamp is extract for dates and timestamps.
+func (f *frame) extractStamp(i int, kind types.Kind, x int64, exact bool) {
+	u := f.unit(0, i)
+	if u == unitNone {
+		f.badUnit(i, kind, false)
+		return
+	}
+	f.extractDate(i, u, kind, x, exact)
+}
+
 func extract(f *frame, i int, kind types.Kind, exact bool) {
+	if kind != types.Time && kind != types.Interval {
+		f.extractStamp(i, kind, f.int(1, i), exact)
+		return
+	}
 	u := f.unit(0, i)
 	if u == unitNone {
 		f.badUnit(i, kind, false)
@@ -424,9 +462,6 @@ func extract(f *frame, i int, kind types.Kind, exact bool) {
 		default:
 			x, scale, ok = field(u, 0, micros)
 		}
-	default:
-		f.extractDate(i, u, kind, exact)
-		return
 	}
 	if !ok {
 		f.badUnit(i, kind, true)
@@ -446,8 +481,7 @@ func (f *frame) setField(i int, x int64, scale int16, exact bool) {
 	f.setFloat(i, float64(x)/[...]float64{0: 1, 3: 1e3, 6: 1e6}[scale])
 }
 
-func (f *frame) extractDate(i int, u unit, kind types.Kind, exact bool) {
-	x := f.int(1, i)
+func (f *frame) extractDate(i int, u unit, kind types.Kind, x int64, exact bool) {
 	day, micros := x, int64(0)
 	inf := kind == types.Date && infiniteDate(x) || kind != types.Date && infinite(x)
 	if inf {
@@ -594,12 +628,12 @@ func truncStamp(f *frame, i int, loc *time.Location, zoned bool) {
 	if zoned {
 		kind = types.TimestampTZ
 	}
-	if u == unitNone {
-		f.badUnit(i, kind, false)
-		return
-	}
 	if infinite(ts) {
 		f.setInt(i, ts)
+		return
+	}
+	if u == unitNone || u == unitEpoch {
+		f.badUnit(i, kind, false)
 		return
 	}
 	local := toLocal(ts, loc)
@@ -643,7 +677,7 @@ func truncInterval(f *frame, i int) {
 	case unitMillennium:
 		months(12000)
 	default:
-		f.badUnit(i, types.Interval, u != unitNone)
+		f.badUnit(i, types.Interval, u != unitNone && u != unitEpoch)
 		return
 	}
 	f.setIvl(i, v)

@@ -141,7 +141,7 @@ type clockParts struct {
 }
 
 func stampToChar(f *frame, i int, ts int64, zoned bool) {
-	if infinite(ts) {
+	if infinite(ts) || len(f.str(1, i)) == 0 {
 		f.setNull(i)
 		return
 	}
@@ -367,7 +367,7 @@ type numPicture struct {
 func parsePicture(src string) (*numPicture, error) {
 	p := &numPicture{src: src, zeroAt: -1}
 	bad := func(s string) error {
-		return &types.Error{Code: types.CodeFeature, Message: fmt.Sprintf("number format %q is not supported yet", s)}
+		return &types.Error{Code: types.CodeFeature, Message: fmt.Sprintf("number format \"%s\" is not supported yet", s)}
 	}
 	for k := 0; k < len(src); k++ {
 		up := strings.ToUpper(src[k:])
@@ -504,7 +504,7 @@ func (p *numPicture) append(dst []byte, ints, fracs string, neg bool) []byte {
 		keep := max(p.lastFixedZero, len(strings.TrimRight(fracs, "0")))
 		fracs = fracs[:keep]
 	}
-	signDone := p.sign != 0 && p.sign != 'S'
+	signDone := p.sign != 0 && p.sign != 'S' || p.pre+p.post == 0
 	sign := func() {
 		if signDone {
 			return
@@ -675,7 +675,7 @@ func (f *frame) fromTemplate(i int) (int64, bool) {
 				}
 			}
 			if m == 0 {
-				return bad(types.CodeInvalidDatetime, "invalid value %q for %q", s, p.text)
+				return bad(types.CodeInvalidDatetime, "invalid value \"%s\" for \"%s\"", s, p.text)
 			}
 			month, s = int64(m), s[n:]
 			continue
@@ -701,12 +701,12 @@ func (f *frame) fromTemplate(i int) (int64, bool) {
 			s = s[len(p.key):]
 			continue
 		case "TZ", "OF", "TZH", "TZM":
-			return bad(types.CodeFeature, "formatting field %q is only supported in to_char", p.text)
+			return bad(types.CodeFeature, "formatting field \"%s\" is only supported in to_char", p.text)
 		}
 		width := map[string]int{"YYYY": 4, "YYY": 3, "YY": 2, "Y": 1, "MM": 2, "DD": 2, "DDD": 3, "HH": 2, "HH12": 2, "HH24": 2, "MI": 2, "SS": 2,
 			"MS": 3, "US": 6, "J": 7, "FF1": 1, "FF2": 2, "FF3": 3, "FF4": 4, "FF5": 5, "FF6": 6, "SSSS": 5, "SSSSS": 5}[p.key]
 		if width == 0 {
-			return bad(types.CodeFeature, "date format %q is not supported yet for reading", p.text)
+			return bad(types.CodeFeature, "date format \"%s\" is not supported yet for reading", p.text)
 		}
 		if p.fm || k+1 >= len(parts) || parts[k+1].key == "" { // the number ends by itself
 			width = max(width, len(s))
@@ -720,7 +720,7 @@ func (f *frame) fromTemplate(i int) (int64, bool) {
 		}
 		x, err := strconv.ParseInt(s[:n], 10, 64)
 		if err != nil {
-			return bad(types.CodeInvalidDatetime, "invalid value %q for %q", s, p.text)
+			return bad(types.CodeInvalidDatetime, "invalid value \"%s\" for \"%s\"", s, p.text)
 		}
 		fraction := func(full int) int64 { return int64(float64(x) * math.Pow10(full-n)) }
 		s = s[n:]
@@ -779,7 +779,7 @@ func (f *frame) fromTemplate(i int) (int64, bool) {
 		year = -1
 	}
 	if hour > 23 || minute > 59 || second > 59 || hour < 0 {
-		return bad(types.CodeDatetimeOverflow, "date/time field value out of range: %q", f.str(0, i))
+		return bad(types.CodeDatetimeOverflow, "date/time field value out of range: \"%s\"", f.str(0, i))
 	}
 	d, ok := dayOf(year, month, day)
 	if doy > 0 && ok {
@@ -790,7 +790,7 @@ func (f *frame) fromTemplate(i int) (int64, bool) {
 		d, ok = julian-julianOf2000, true
 	}
 	if !ok || !types.ValidTimestamp(d*types.MicrosPerDay) {
-		return bad(types.CodeDatetimeOverflow, "date/time field value out of range: %q", f.str(0, i))
+		return bad(types.CodeDatetimeOverflow, "date/time field value out of range: \"%s\"", f.str(0, i))
 	}
 	return d*types.MicrosPerDay + hour*types.MicrosPerHour + minute*types.MicrosPerMinute + second*types.MicrosPerSecond + micros, true
 }
