@@ -98,8 +98,7 @@ func arguments(g []Row, c *flow.AggCall) []Row {
 	return vals
 }
 
-// aggregateCall computes integers, booleans, text and what min and max do for every
-// type. Sums of other types are package expr's business and tested there.
+// aggregateCall computes one aggregate of a group.
 func aggregateCall(g []Row, c *flow.AggCall) (types.Value, error) {
 	vals := arguments(g, c)
 	count := int64(0)
@@ -123,14 +122,9 @@ func aggregateCall(g []Row, c *flow.AggCall) (types.Value, error) {
 		}
 		return best, nil
 	case expr.AggSum:
-		sum := types.Value{T: c.Ret}
-		if c.Ret.Layout() != types.LayoutInt || vals[0].V[0].T.Layout() != types.LayoutInt {
-			return sum, fmt.Errorf("the oracle does not sum %v", vals[0].V[0].T.Kind)
-		}
-		for _, r := range vals {
-			sum.I += r.V[0].I * r.W
-		}
-		return sum, nil
+		return sum(vals, c.Ret)
+	case expr.AggAvg:
+		return average(vals, c.Ret, count)
 	case expr.AggBoolAnd, expr.AggBoolOr:
 		all, any := true, false
 		for _, r := range vals {

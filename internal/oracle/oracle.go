@@ -71,6 +71,8 @@ func (o *eval) op(op flow.Op, args []Table, in map[string]Table) (Table, error) 
 		return o.filter(args[0], op.Pred), nil
 	case *flow.Project:
 		return o.project(args[0], op.Exprs), nil
+	case *flow.ProjectSet:
+		return o.projectSet(args[0], op)
 	case *flow.Window:
 		return window(args[0], op), nil
 	case *flow.Union:

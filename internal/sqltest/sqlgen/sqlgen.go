@@ -39,6 +39,8 @@ type Case struct {
 	Queries []Query
 	// Names of the tables, in the order of Tables.
 	Names []string
+
+	tables []*table
 }
 
 // View is a named query. Later views and all queries may read it.
@@ -82,6 +84,25 @@ func (v View) Create() string {
 	return "CREATE VIEW " + v.Name + " AS " + v.SQL
 }
 
+// Row makes up a row of a table of a case that New made: a text a column, nil for
+// NULL. It may break the table's constraints.
+func (c *Case) Row(r Rand, table string) []*string {
+	g := &gen{r: r}
+	for _, t := range c.tables {
+		if t.name != table {
+			continue
+		}
+		row := make([]*string, len(t.cols))
+		for i, col := range t.cols {
+			if s := g.bare(col.k, col.edge); col.notNull || !g.chance(18) {
+				row[i] = &s
+			}
+		}
+		return row
+	}
+	return nil
+}
+
 // Size says how much a case holds.
 type Size struct {
 	Steps, Queries int
@@ -97,6 +118,7 @@ func New(r Rand, size Size) *Case {
 		c.Tables = append(c.Tables, t.create())
 		c.Names = append(c.Names, t.name)
 	}
+	c.tables = g.tables
 	for i := range r.IntN(maxViews + 1) {
 		name := fmt.Sprintf("v%d", i+1)
 		q := g.query(nil, nil, queryDepth-1)
