@@ -70,18 +70,23 @@ func (e *Engine) run() {
 	defer close(e.done)
 	l := e.lead
 	defer l.wake.Stop()
-	poll := time.NewTicker(pollEvery)
-	defer poll.Stop()
+	var poll *time.Ticker // once there is a source that generates its rows
+	var polls <-chan time.Time
 	l.arrivals() // what is durable and not yet in a step
 	l.carryOut()
 	for l.coord.Role() == coord.Leading && (l.closing == nil || l.coord.Waiting() > 0) {
+		if poll == nil && e.polls.Load() {
+			poll = time.NewTicker(pollEvery)
+			defer poll.Stop()
+			polls = poll.C
+		}
 		select {
 		case r := <-e.submit:
 			l.take(r)
 		case <-e.arrive:
 			l.arrivals()
-		case <-poll.C:
-			l.poll() // nothing, unless some source generates its rows
+		case <-polls:
+			l.poll()
 		case <-l.wake.C:
 			l.clock()
 		case <-e.ctx.Done():

@@ -52,7 +52,7 @@ type readEnv struct {
 	params  []types.Value
 	zone    *time.Location
 	now     int64
-	system  *SystemView
+	system  func() *SystemView // what the session shows of itself
 	depth   int
 	ran     *flow.Group // the circuit of the last query
 }
@@ -120,7 +120,7 @@ func (env *readEnv) content(ctx context.Context, id catalog.ID, at *point, push 
 		if env.e.cfg.Virtual == nil {
 			return nil
 		}
-		b, err := env.e.cfg.Virtual.Rows(ctx, def, env.system)
+		b, err := env.e.cfg.Virtual.Rows(ctx, def, env.system())
 		if err != nil {
 			return err
 		}

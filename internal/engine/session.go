@@ -225,7 +225,9 @@ func (s *Session) env(args []types.Value) *readEnv {
 			env.now = s.tx.now
 		}
 	}
-	env.system = &SystemView{Engine: s.e, Snapshot: env.snap, User: s.opt.User, Database: s.opt.Database, PID: s.pid, Settings: s.params.list()}
+	env.system = func() *SystemView {
+		return &SystemView{Engine: s.e, Snapshot: env.snap, User: s.opt.User, Database: s.opt.Database, PID: s.pid, Settings: s.params.list()}
+	}
 	return env
 }
 
