@@ -38,5 +38,9 @@ func emptyTables() []Table {
 		pg("pg_conversion", 2607, "oid oid, conname name, connamespace oid, conowner oid, conforencoding int4, contoencoding int4, conproc regproc, condefault bool", nil),
 		pg("pg_prepared_xacts", 12020, "transaction xid, gid text, prepared timestamptz, owner name, database name", nil),
 		pg("pg_locks", 12021, "locktype text, database oid, relation oid, pid int4, mode text, granted bool", nil),
+		pg("pg_prepared_statements", 12022, "name text, statement text, prepare_time timestamptz, parameter_types text[], from_sql bool, generic_plans int8, custom_plans int8", nil),
+		pg("pg_cursors", 12023, "name text, statement text, is_holdable bool, is_binary bool, is_scrollable bool, creation_time timestamptz", nil),
+		pg("pg_available_extensions", 12024, "name name, default_version text, installed_version text, comment text", nil),
+		pg("pg_timezone_names", 12025, "name text, abbrev text, utc_offset interval, is_dst bool", nil),
 	}
 }
