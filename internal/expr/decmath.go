@@ -15,6 +15,13 @@ const (
 	log10e       = 0.434294481903252
 )
 
+// MaxExpDigits bounds the digits before the point of exp() and of powers with a
+// fraction, whose cost grows faster than their length. Whole powers have the bound
+// of NUMERIC itself.
+const MaxExpDigits = 4000
+
+var errExpDigits = &types.Error{Code: types.CodeTooComplex, Message: "result of exp() or of a fractional power has more than 4000 digits"}
+
 // resultScale is the scale of a result whose first digit has the given exponent.
 func resultScale(weight int, scales ...int16) int {
 	s := decSigDigits - weight
@@ -74,6 +81,9 @@ func expScaled(arg func(prec uint) *big.Float, arena *[]byte, scales ...int16) (
 	if val > types.MaxDecDigits {
 		return types.Decimal{}, errNumRange
 	}
+	if val > MaxExpDigits {
+		return types.Decimal{}, errExpDigits
+	}
 	val = max(val, -decMaxScale)
 	scale := resultScale(int(val), scales...)
 	prec := bitsFor(scale, int(val))
@@ -83,14 +93,14 @@ func expScaled(arg func(prec uint) *big.Float, arena *[]byte, scales ...int16) (
 // bigExp is e^x to prec bits: x is halved until it is small, the series summed, and
 // the result squared as often.
 func bigExp(x *big.Float, prec uint) *big.Float {
-	halvings := max(0, x.MantExp(nil)) + 16
+	halvings := max(0, x.MantExp(nil)) + 16 + int(math.Sqrt(float64(prec)))
 	prec += uint(halvings) + 32
 	y := new(big.Float).SetPrec(prec).Set(x)
 	y.SetMantExp(y, -halvings)
 	sum, term := big.NewFloat(1).SetPrec(prec), big.NewFloat(1).SetPrec(prec)
 	for k := int64(1); ; k++ {
 		term.Mul(term, y)
-		term.Quo(term, new(big.Float).SetPrec(prec).SetInt64(k))
+		term.Quo(term, new(big.Float).SetInt64(k))
 		if term.Sign() == 0 || term.MantExp(nil) < -int(prec) {
 			break
 		}
@@ -112,9 +122,21 @@ func bigLn(x *big.Float, prec uint) *big.Float {
 		m.SetMantExp(m, 1)
 		e--
 	}
-	out := atanhLn(m, prec)
+	roots := int(math.Sqrt(float64(prec)) / 2)
+	prec += uint(roots)
+	root := new(big.Float).SetPrec(prec).Set(m)
+	for range roots { // closer to 1, where the series is short
+		root.Sqrt(root)
+	}
+	out := atanhLn(root, prec)
+	out.SetMantExp(out, roots)
 	if e != 0 {
-		ln2 := atanhLn(big.NewFloat(2).SetPrec(prec), prec)
+		two := big.NewFloat(2).SetPrec(prec)
+		for range roots {
+			two.Sqrt(two)
+		}
+		ln2 := atanhLn(two, prec)
+		ln2.SetMantExp(ln2, roots)
 		out.Add(out, ln2.Mul(ln2, new(big.Float).SetPrec(prec).SetInt64(int64(e))))
 	}
 	return out
@@ -129,7 +151,7 @@ func atanhLn(m *big.Float, prec uint) *big.Float {
 		if t.Sign() == 0 || t.MantExp(nil) < sum.MantExp(nil)-int(prec) {
 			break
 		}
-		sum.Add(sum, new(big.Float).SetPrec(prec).Quo(t, new(big.Float).SetPrec(prec).SetInt64(k)))
+		sum.Add(sum, new(big.Float).SetPrec(prec).Quo(t, new(big.Float).SetInt64(k)))
 		t.Mul(t, sq)
 	}
 	return sum.SetMantExp(sum, 1)

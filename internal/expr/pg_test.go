@@ -156,6 +156,9 @@ func TestFunctionsPostgres(t *testing.T) {
 			got := edgeText(&Call{Fn: f, Args: args, T: ret})
 			r := pgtest.Query(t, conn, sql)
 			want := "NULL"
+			if strings.HasPrefix(got, types.CodeTooComplex) {
+				continue // beyond MaxExpDigits
+			}
 			if r.Err != nil {
 				if !strings.HasPrefix(got, r.Err.Code+" ") {
 					t.Errorf("%s = %s; PostgreSQL: %s %s", sql, got, r.Err.Code, r.Err.Message)
@@ -171,9 +174,6 @@ func TestFunctionsPostgres(t *testing.T) {
 				if !isASCII([]byte(sql)) {
 					continue // where PostgreSQL's locale is C
 				}
-			}
-			if strings.HasPrefix(sql, "SELECT exp('12345.678'") {
-				continue // of 5362 digits, PostgreSQL's last ones are not right
 			}
 			if f.Name == "regexp_replace" && strings.Contains(got, "option") {
 				continue // basic regular expressions
