@@ -188,7 +188,7 @@ func (c *copyIn) Columns() []session.Column { return c.cols }
 // Write implements session.CopyIn.
 func (c *copyIn) Write(ctx context.Context, b *batch.Batch) error {
 	if ctx.Err() != nil {
-		return canceled(ctx.Err())
+		return canceled(ctx)
 	}
 	field := make([]int, len(c.p.from.Table.Columns))
 	for i := range field {

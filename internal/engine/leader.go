@@ -359,7 +359,7 @@ func (e *Engine) call(ctx context.Context, r *request) (answer, error) {
 	r.answer = make(chan answer, 1)
 	if r.bytes > 0 {
 		if err := e.bytes.take(ctx, r.bytes); err != nil {
-			return answer{}, canceled(err)
+			return answer{}, canceled(ctx)
 		}
 	}
 	refuse := func(err error) (answer, error) {
@@ -378,7 +378,7 @@ func (e *Engine) call(ctx context.Context, r *request) (answer, error) {
 	select {
 	case e.submit <- r:
 	case <-ctx.Done():
-		return refuse(canceled(ctx.Err()))
+		return refuse(canceled(ctx))
 	case <-e.done:
 		return refuse(e.Err())
 	}
@@ -395,9 +395,14 @@ func (e *Engine) call(ctx context.Context, r *request) (answer, error) {
 	}
 }
 
-// canceled is the error of a statement whose context has ended.
-func canceled(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) {
+// canceled is the error of a statement whose context has ended: the cause that its
+// front door gave, if that is for clients, else that it was cancelled.
+func canceled(ctx context.Context) error {
+	var te *types.Error
+	switch cause := context.Cause(ctx); {
+	case errors.As(cause, &te):
+		return te
+	case errors.Is(cause, context.DeadlineExceeded):
 		return &types.Error{Code: types.CodeQueryCanceled, Message: "canceling statement due to statement timeout"}
 	}
 	return &types.Error{Code: types.CodeQueryCanceled, Message: "canceling statement due to user request"}

@@ -79,7 +79,7 @@ func (env *readEnv) query(ctx context.Context, q *plan.Query) (out *batch.Batch,
 	for _, in := range q.Inputs {
 		push := func(b *batch.Batch) error {
 			if ctx.Err() != nil {
-				return canceled(ctx.Err())
+				return canceled(ctx)
 			}
 			if b.Len() == 0 {
 				return nil

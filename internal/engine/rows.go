@@ -111,7 +111,7 @@ func (c *rowsCursor) Next(ctx context.Context, _ bool) (*batch.Batch, error) {
 // take returns the next rows, at most most of them; nil at the end.
 func (c *rowsCursor) take(ctx context.Context, most int64) (*batch.Batch, error) {
 	if ctx.Err() != nil {
-		return nil, canceled(ctx.Err())
+		return nil, canceled(ctx)
 	}
 	c.out.Reset()
 	for c.at < len(c.order) && int64(c.out.Len()) < most && c.left != 0 {

@@ -401,7 +401,7 @@ func (s *Session) Execute(ctx context.Context, st *session.Statement, args []typ
 	}
 	p := planOf(st)
 	if ctx.Err() != nil {
-		return nil, canceled(ctx.Err())
+		return nil, canceled(ctx)
 	}
 	alone := s.tx == nil && !s.bracket // the statement is a transaction of its own
 	cur, err := s.execute(ctx, p, args)
@@ -427,8 +427,11 @@ func clientError(err error) error {
 	if errors.As(err, &te) {
 		return err
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return canceled(err)
+	if errors.Is(err, context.Canceled) {
+		return &types.Error{Code: types.CodeQueryCanceled, Message: "canceling statement due to user request"}
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return &types.Error{Code: types.CodeQueryCanceled, Message: "canceling statement due to statement timeout"}
 	}
 	var se *sql.Error
 	if errors.As(err, &se) {

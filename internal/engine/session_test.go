@@ -304,3 +304,53 @@ func BenchmarkReplay(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N*rows)/b.Elapsed().Seconds(), "rows/s")
 }
+
+func TestCancelledStatements(t *testing.T) {
+	b := start(t, newMemLogs())
+	c := b.client()
+	c.exec(`CREATE TABLE t (id INT PRIMARY KEY)`)
+	prepare := func(text string) *session.Statement {
+		t.Helper()
+		stmts, err := sql.Parse(text, sql.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := c.s.Prepare(t.Context(), text, stmts[0], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+	cur, err := c.s.Execute(t.Context(), prepare(`SUBSCRIBE t`), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cause := range []error{nil, &types.Error{Code: "57P01", Message: "the server goes down"}} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Millisecond, func() { cancel(cause) })
+		want := types.CodeQueryCanceled
+		if cause != nil {
+			want = "57P01"
+		}
+		var te *types.Error
+		if _, err := cur.Next(ctx, true); !errors.As(err, &te) || te.Code != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+	c.exec(`SET statement_timeout = 50`)
+	c.fails(`SELECT sum(a % 7 * b) FROM generate_series(1, 100000) a, generate_series(1, 100000) b`, types.CodeQueryCanceled, "statement timeout")
+}
+
+func TestRowsThatCannotBeComputedAreWithheld(t *testing.T) {
+	b := start(t, newMemLogs())
+	c := b.client()
+	c.exec(`CREATE TABLE t (id INT PRIMARY KEY, n INT); CREATE MATERIALIZED VIEW v AS SELECT id, 100 / n AS q FROM t`)
+	c.exec(`INSERT INTO t VALUES (1, 5), (2, 0)`)
+	c.want(`SELECT * FROM v`, "1, 20")
+	errs, all := b.e.RowErrors()
+	if all != 1 || len(errs) != 1 || errs[0].View != "v" || errs[0].Code != types.CodeDivisionByZero || errs[0].Row != "(2, 0)" {
+		t.Errorf("%+v, %d", errs, all)
+	}
+	c.exec(`UPDATE t SET n = 4 WHERE id = 2`)
+	c.want(`SELECT * FROM v ORDER BY id`, "1, 20", "2, 25")
+}

@@ -187,7 +187,7 @@ func (sub *subscription) content(ctx context.Context, env *readEnv) (*batch.Batc
 	for _, in := range sub.plan.query.Inputs {
 		err := env.content(ctx, in.ID, nil, func(b *batch.Batch) error {
 			if ctx.Err() != nil {
-				return canceled(ctx.Err())
+				return canceled(ctx)
 			}
 			return g.Push(in.Key, 0, b)
 		})
@@ -241,7 +241,7 @@ func (sub *subscription) Next(ctx context.Context, wait bool) (*batch.Batch, err
 		select {
 		case <-published:
 		case <-ctx.Done():
-			return nil, canceled(ctx.Err())
+			return nil, canceled(ctx)
 		}
 	}
 }
