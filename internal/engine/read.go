@@ -65,6 +65,9 @@ func (env *readEnv) query(ctx context.Context, q *plan.Query) (out *batch.Batch,
 			env.e.cfg.Logger.Error("query panicked", "panic", v, "stack", string(debug.Stack()))
 			err = &types.Error{Code: types.CodeInternal, Message: fmt.Sprintf("internal error: %v", v)}
 		}
+		if err != nil && ctx.Err() != nil {
+			err = canceled(ctx) // which knows why
+		}
 	}()
 	env.e.metrics.Queries.Add(1)
 	start := time.Now()
