@@ -3,6 +3,8 @@ package pgserver
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -23,6 +25,7 @@ type portal struct {
 	cur     session.Cursor // nil until executed
 	pending *batch.Batch   // rows of the last block not sent yet, from at on
 	at      int
+	before  int64 // rows that earlier Executes sent
 	done    bool
 }
 
@@ -223,12 +226,25 @@ func (c *conn) execute(ctx context.Context, m *pgproto3.Execute) error {
 		return p.located(err)
 	}
 	if more {
+		p.before += int64(m.MaxRows)
 		c.be.Send(&pgproto3.PortalSuspended{})
 		return nil
 	}
 	p.done = true
-	c.be.Send(&pgproto3.CommandComplete{CommandTag: []byte(p.cur.Tag())})
+	c.be.Send(&pgproto3.CommandComplete{CommandTag: []byte(p.tag())})
 	return nil
+}
+
+// tag is the command tag of the last Execute: SELECT and FETCH count the rows that
+// it sent, not those of the Executes before it.
+func (p *portal) tag() string {
+	tag := p.cur.Tag()
+	verb, count, _ := strings.Cut(tag, " ")
+	n, err := strconv.ParseInt(count, 10, 64)
+	if p.before == 0 || err != nil || verb != "SELECT" && verb != "FETCH" {
+		return tag
+	}
+	return verb + " " + strconv.FormatInt(n-p.before, 10)
 }
 
 // located adds the statement's text to err, for its position.
