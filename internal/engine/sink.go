@@ -84,6 +84,9 @@ func (s *sinkState) run(ctx context.Context) error {
 	if err := s.load(ctx); err != nil {
 		return err
 	}
+	s.e.mu.Lock()
+	s.failure = ""
+	s.e.mu.Unlock()
 	return sink.Run(ctx, s)
 }
 

@@ -1,0 +1,141 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/wire"
+)
+
+// replayRange reads again what a committed step took.
+func (s *source) replayRange(ctx context.Context, from, to uint64) (taken, error) {
+	t := taken{source: s, from: from, to: to}
+	if s.replayable != nil {
+		s.said = to
+		bu := batch.NewBuilder(s.types)
+		if err := s.replayable.Read(from, to, bu); err != nil {
+			return t, fmt.Errorf("source %q, rows %d to %d: %w", s.def.Name, from, to, err)
+		}
+		t.rows = []*batch.Batch{bu.Seal()}
+		return t, nil
+	}
+	if s.replay == nil {
+		r, err := s.log.Reader(ctx, from)
+		if err != nil {
+			return t, err
+		}
+		s.replay = r
+	}
+	ctx, cancel := context.WithTimeout(ctx, sourceWait)
+	defer cancel()
+	for seq := from; seq < to; seq++ {
+		r, err := s.replay.Next(ctx)
+		if err != nil {
+			return t, fmt.Errorf("source %q, block %d, which a committed step names: %w", s.def.Name, seq, err)
+		}
+		blk, h, err := s.decode(r, s.lastHash, seq > 1)
+		if err == nil && r.Seq != seq {
+			err = fmt.Errorf("source %q: block %d came, %d is next", s.def.Name, r.Seq, seq)
+		}
+		if err != nil {
+			return t, err
+		}
+		s.lastSeq, s.lastHash, s.cursor, s.records = seq, h, blk.Cursor, blk.First+blk.Count
+		t.rows = append(t.rows, blk.Rows)
+		t.bad += uint64(len(blk.Bad))
+	}
+	return t, nil
+}
+
+// resumeSources reads what is durable and in no step yet.
+func (e *Engine) resumeSources(ctx context.Context, _ map[catalog.ID]uint64) error {
+	for _, s := range e.sourceList() {
+		if s.replay != nil {
+			s.replay.Stop()
+			s.replay = nil
+		}
+		if s.log == nil {
+			continue
+		}
+		if err := s.readTail(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sourceList returns the sources in the order of their IDs.
+func (e *Engine) sourceList() []*source {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := make([]*source, 0, len(e.sources))
+	for _, s := range e.sources {
+		out = append(out, s)
+	}
+	sortBy(out, func(s *source) catalog.ID { return s.id })
+	return out
+}
+
+// history hands out the rows of all positions below until.
+func (s *source) history(ctx context.Context, until uint64, fn func(*batch.Batch) error) error {
+	if s.replayable != nil {
+		bu := batch.NewBuilder(s.types)
+		for from := uint64(0); from < until; from += replayableRows {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			bu.Reset()
+			if err := s.replayable.Read(from, min(from+replayableRows, until), bu); err != nil {
+				return fmt.Errorf("source %q from row %d: %w", s.def.Name, from, err)
+			}
+			if err := fn(bu.View()); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return s.blocks(ctx, until, func(_ uint64, blk *wire.Source) error {
+		if blk.Rows.Len() == 0 {
+			return nil
+		}
+		return fn(blk.Rows)
+	})
+}
+
+// blocks reads the stream's blocks below until.
+func (s *source) blocks(ctx context.Context, until uint64, fn func(seq uint64, blk *wire.Source) error) error {
+	if until <= 1 {
+		return nil
+	}
+	var prev wire.Hash
+	next := uint64(1)
+	err := s.log.Read(ctx, 1, func(r fabric.Record) error {
+		if r.Seq != next {
+			return fmt.Errorf("source %q: block %d came, %d is next", s.def.Name, r.Seq, next)
+		}
+		blk, h, err := s.decode(r, prev, r.Seq > 1)
+		if err != nil {
+			return err
+		}
+		prev = h
+		next++
+		if err := fn(r.Seq, blk); err != nil {
+			return err
+		}
+		if next >= until {
+			return errEnough
+		}
+		return ctx.Err()
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	if err == nil && next < until {
+		err = fmt.Errorf("source %q: its stream ends at block %d, the step holds %d", s.def.Name, next-1, until-1)
+	}
+	return err
+}

@@ -1,0 +1,266 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/connector"
+	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/wire"
+)
+
+// intake is a source as its Runner sees it.
+type intake source
+
+// Cursor implements connector.Intake.
+func (i *intake) Cursor() []byte {
+	s := (*source)(i)
+	s.appendMu.Lock()
+	defer s.appendMu.Unlock()
+	if err := s.settle(s.e.ctx); err != nil {
+		s.e.cfg.Logger.Warn("read a source's stream", "source", s.def.Name, "err", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cursor
+}
+
+// Append implements connector.Intake.
+func (i *intake) Append(ctx context.Context, b connector.Block) (uint64, error) {
+	return (*source)(i).append(ctx, b)
+}
+
+// append makes a block durable, fenced by the stream's last sequence, and hands it
+// to the leader. It waits while too much waits for the leader.
+func (s *source) append(ctx context.Context, b connector.Block) (uint64, error) {
+	for {
+		room := s.room.wait()
+		s.mu.Lock()
+		full := s.bytes >= MaxSourceBytes
+		s.mu.Unlock()
+		if !full {
+			break
+		}
+		select {
+		case <-room:
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-s.e.done:
+			return 0, s.e.Err()
+		}
+	}
+	s.appendMu.Lock()
+	defer s.appendMu.Unlock()
+	if err := s.settle(ctx); err != nil {
+		return 0, err
+	}
+	return s.appendBlock(ctx, b)
+}
+
+// appendBlock encodes and appends; under appendMu.
+func (s *source) appendBlock(ctx context.Context, b connector.Block) (uint64, error) {
+	blocks := s.encode(b)
+	recs := make([][]byte, len(blocks))
+	s.mu.Lock()
+	last, hash := s.lastSeq, s.lastHash
+	s.mu.Unlock()
+	for i, blk := range blocks {
+		recs[i], hash = wire.Seal(wire.Header{Kind: wire.KindSource, Prev: hash}, blk.Encode())
+	}
+	if err := s.appendRecords(ctx, recs, last, hash); err != nil {
+		return 0, fmt.Errorf("append to source %q: %w", s.def.Name, err)
+	}
+	s.mu.Lock()
+	for i, blk := range blocks {
+		s.accept(last+uint64(i)+1, blk)
+	}
+	s.lastHash = hash
+	pos := s.lastSeq
+	s.mu.Unlock()
+	s.e.signalArrival()
+	return pos, nil
+}
+
+// accept notes a block that is in the stream; under mu.
+func (s *source) accept(seq uint64, blk *wire.Source) {
+	n := blk.Rows.SizeBytes() + 256
+	s.pending = append(s.pending, sourceBlock{seq: seq, rows: blk.Rows, bad: uint64(len(blk.Bad)), bytes: n})
+	s.bytes += n
+	s.lastSeq = seq
+	s.records = blk.First + blk.Count
+	s.cursor = blk.Cursor
+}
+
+// encode checks rows and cuts them into blocks that fit a record each. The cursor
+// goes with the last one: they are appended together or not at all.
+func (s *source) encode(b connector.Block) []*wire.Source {
+	rows, nulls := s.split(b.Rows)
+	s.mu.Lock()
+	first := s.records
+	s.mu.Unlock()
+	var out []*wire.Source
+	for _, part := range wireParts(rows) {
+		blk := &wire.Source{First: first, Count: uint64(part.Len()), Rows: part}
+		first += blk.Count
+		out = append(out, blk)
+	}
+	last := out[len(out)-1]
+	badBytes := 0
+	for _, bad := range append(b.Bad, nulls...) {
+		bad.Data = bad.Data[:min(len(bad.Data), connector.MaxBadBytes)]
+		if badBytes += len(bad.Data) + len(bad.Reason) + 32; badBytes > maxBadBytes {
+			last = &wire.Source{First: first, Rows: batch.NewBuilder(s.types).Seal()}
+			out = append(out, last)
+			badBytes = len(bad.Data) + len(bad.Reason) + 32
+		}
+		first++
+		last.Bad = append(last.Bad, wire.BadRecord{Index: last.Count, Reason: bad.Reason, Data: bad.Data})
+		last.Count++
+	}
+	last.Cursor = b.Cursor
+	return out
+}
+
+// split takes the rows out that have a NULL where there may be none. What it
+// returns is a copy.
+func (s *source) split(b *batch.Batch) (*batch.Batch, []connector.Bad) {
+	if b == nil {
+		return batch.NewBuilder(s.types).Seal(), nil
+	}
+	bu := batch.NewBuilder(s.types)
+	var bad []connector.Bad
+rows:
+	for k := range b.Len() {
+		i := b.Row(k)
+		for c, col := range s.def.Columns {
+			if col.NotNull && b.Cols[c].Null(i) {
+				bad = append(bad, connector.Bad{Data: []byte(rowText(b, i, len(b.Cols))),
+					Reason: fmt.Sprintf("null value in column %q violates not-null constraint", col.Name)})
+				continue rows
+			}
+		}
+		if n := rowSize(b, i); n > MaxRowBytes {
+			bad = append(bad, connector.Bad{Reason: fmt.Sprintf("row is too large: %d bytes, at most %d", n, MaxRowBytes)})
+			continue
+		}
+		bu.AppendFrom(b, i, 1)
+	}
+	return bu.Seal(), bad
+}
+
+// appendRecords appends to the stream and does not return before the outcome is
+// certain, or as good as it gets: then the source is uncertain and is settled later.
+func (s *source) appendRecords(ctx context.Context, recs [][]byte, last uint64, hash wire.Hash) error {
+	pause := firstSourcePause
+	for attempt := 1; ; attempt++ {
+		_, err := s.log.Append(s.e.ctx, recs, last)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, fabric.ErrWrongSequence) {
+			mine, rerr := s.isThere(last+uint64(len(recs)), hash)
+			switch {
+			case rerr != nil:
+				err = rerr
+			case mine:
+				return nil
+			default:
+				s.setUncertain()
+				return fmt.Errorf("another writer is at the source's stream: %w", err)
+			}
+		} else if !errors.Is(err, fabric.ErrUnknown) && !errors.Is(err, fabric.ErrUnavailable) {
+			if attempt > 1 {
+				s.setUncertain()
+			}
+			return err
+		}
+		if attempt == maxSourceAttempts || ctx.Err() != nil || s.e.ctx.Err() != nil {
+			s.setUncertain()
+			return err
+		}
+		time.Sleep(pause)
+		pause *= 2
+	}
+}
+
+func (s *source) setUncertain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.uncertain = true
+}
+
+// isThere reports whether the record at seq is the one of that hash.
+func (s *source) isThere(seq uint64, hash wire.Hash) (bool, error) {
+	found := false
+	err := s.log.Read(s.e.ctx, seq, func(r fabric.Record) error {
+		_, _, h, err := wire.Open(r.Data)
+		found = err == nil && r.Seq == seq && h == hash
+		return errEnough
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return false, err
+	}
+	return found, nil
+}
+
+// settle reads what the stream has beyond what is known, after an append whose
+// outcome stayed unknown; under appendMu.
+func (s *source) settle(ctx context.Context) error {
+	s.mu.Lock()
+	uncertain := s.uncertain
+	s.mu.Unlock()
+	if !uncertain {
+		return nil
+	}
+	if err := s.readTail(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.uncertain = false
+	s.mu.Unlock()
+	s.e.signalArrival()
+	return nil
+}
+
+// readTail takes the blocks after lastSeq into pending.
+func (s *source) readTail(ctx context.Context) error {
+	s.mu.Lock()
+	from := s.lastSeq + 1
+	s.mu.Unlock()
+	return s.log.Read(ctx, from, func(r fabric.Record) error {
+		blk, h, err := s.decode(r, s.lastHash, true)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.accept(r.Seq, blk)
+		s.lastHash = h
+		return nil
+	})
+}
+
+// decode opens a block and checks that it continues the chain.
+func (s *source) decode(r fabric.Record, prev wire.Hash, chained bool) (*wire.Source, wire.Hash, error) {
+	h, body, hash, err := wire.Open(r.Data)
+	if err == nil && h.Kind != wire.KindSource {
+		err = fmt.Errorf("%w: it is a %v record", wire.ErrDamaged, h.Kind)
+	}
+	if err == nil && chained && h.Prev != prev {
+		err = fmt.Errorf("%w: it does not continue the chain of hashes", wire.ErrDamaged)
+	}
+	var blk *wire.Source
+	if err == nil {
+		blk, err = wire.DecodeSource(body)
+	}
+	if err == nil && len(blk.Rows.Cols) != len(s.types) {
+		err = fmt.Errorf("%w: %d columns, the source has %d", wire.ErrDamaged, len(blk.Rows.Cols), len(s.types))
+	}
+	if err != nil {
+		return nil, wire.Hash{}, fmt.Errorf("source %q, block %d: %w", s.def.Name, r.Seq, err)
+	}
+	return blk, hash, nil
+}
