@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -70,7 +72,30 @@ func runSQL(ctx context.Context, cfg shell.Config, command, file string) error {
 	case !term.IsTerminal(int(os.Stdin.Fd())):
 		return s.RunFile(ctx, "-")
 	}
+	defer endOnSIGTERM()()
 	return s.Interactive(ctx, versionLine()+"\nType \\? for help, \\q to leave.")
+}
+
+// endOnSIGTERM makes SIGTERM leave the terminal as it was and end the process:
+// the shell waits for keys and cannot be told otherwise. The function returned ends
+// the watch.
+func endOnSIGTERM() (stop func()) {
+	ask := make(chan os.Signal, 1)
+	signal.Notify(ask, syscall.SIGTERM)
+	fd := int(os.Stdin.Fd())
+	before, err := term.GetState(fd)
+	done := make(chan struct{})
+	go func() {
+		select {
+		case <-ask:
+			if err == nil {
+				_ = term.Restore(fd, before)
+			}
+			os.Exit(exitStatement)
+		case <-done:
+		}
+	}()
+	return func() { signal.Stop(ask); close(done) }
 }
 
 // historyFile is where the interactive shell keeps its lines; empty if the user has

@@ -25,7 +25,7 @@ func (c *completer) complete(ctx context.Context, line string) []string {
 	if c.stale || !c.asked {
 		c.refresh(ctx)
 	}
-	word := line[strings.LastIndexAny(line, " \t\n(,.")+1:]
+	word := line[strings.LastIndexAny(line, " \t\n(,.;=<>+-*/")+1:]
 	upper := word != "" && word == strings.ToUpper(word)
 	var out []string
 	for _, k := range keywords {
@@ -37,11 +37,29 @@ func (c *completer) complete(ctx context.Context, line string) []string {
 		}
 	}
 	for _, n := range c.names {
-		if strings.HasPrefix(n, word) {
+		quoted := `"` + strings.ReplaceAll(n, `"`, `""`) + `"`
+		switch {
+		case strings.HasPrefix(word, `"`), !plainName(n):
+			if strings.HasPrefix(quoted, word) || strings.HasPrefix(n, word) {
+				out = append(out, quoted)
+			}
+		case strings.HasPrefix(n, strings.ToLower(word)):
 			out = append(out, n)
 		}
 	}
 	return out
+}
+
+// plainName reports whether a name means itself without quotes. Keywords that are
+// reserved are not looked at: who names a column select knows it.
+func plainName(n string) bool {
+	for i := range len(n) {
+		digit := n[i] >= '0' && n[i] <= '9'
+		if n[i] != '_' && (n[i] < 'a' || n[i] > 'z') && (!digit || i == 0) {
+			return false
+		}
+	}
+	return n != ""
 }
 
 // refresh asks the server for the names of relations and their columns. When it
@@ -50,7 +68,7 @@ func (c *completer) refresh(ctx context.Context) {
 	c.stale, c.asked = false, true
 	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
 	defer cancel()
-	res := c.shell.conn.ExecParams(ctx, `SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 2200
+	res := c.shell.conn.ExecParams(ctx, `SELECT relname FROM pg_catalog.pg_class WHERE relnamespace = 2200 AND relkind <> 'i'
  UNION SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid >= 16384 AND attnum > 0`, nil, nil, nil, nil)
 	var names []string
 	for res.NextRow() {

@@ -23,9 +23,17 @@ const help = `Statements end with a semicolon and may span lines. Tab completes 
 `
 
 // Interactive reads statements from the terminal until the end of input or \q.
+// Ctrl-C ends a statement, never the shell, even if it also ends ctx.
 func (s *Shell) Interactive(ctx context.Context, banner string) error {
+	ctx = context.WithoutCancel(ctx)
 	fmt.Fprintln(s.cfg.Out, banner)
 	rl := readline.NewShell()
+	// The probe asks the terminal where the cursor is before every key, and loses
+	// what was typed before the answer came.
+	_ = rl.Config.Set("cursor-position-probe", false)
+	// What is pasted is text: a tab in it completes nothing, and it waits for Enter.
+	_ = rl.Config.Set("enable-bracketed-paste", true)
+	rl.PasteTransformer = func(text string) string { return strings.TrimRight(text, "\n") }
 	rl.Prompt.Primary(func() string { return "tidemill=> " })
 	rl.Prompt.Secondary(func() string { return "tidemill-> " })
 	rl.AcceptMultiline = func(line []rune) bool {
@@ -37,6 +45,8 @@ func (s *Shell) Interactive(ctx context.Context, banner string) error {
 			rl.History.Add("statements", h)
 		}
 	}
+	// The first Tab completes what is common and lists the rest; further ones walk it.
+	_ = rl.Config.Set("menu-complete-display-prefix", true)
 	words := &completer{shell: s}
 	rl.Completer = func(line []rune, cursor int) readline.Completions {
 		return readline.CompleteValues(words.complete(ctx, string(line[:cursor]))...)

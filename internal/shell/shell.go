@@ -118,6 +118,9 @@ func (s *Shell) report(text string, err error) error {
 	if pe.Hint != "" {
 		fmt.Fprintf(s.cfg.Err, "HINT:  %s\n", pe.Hint)
 	}
+	if s.conn.IsClosed() { // the node ended the connection
+		return fmt.Errorf("%w: the connection to the node is lost", ErrConnect)
+	}
 	return ErrStatement
 }
 
