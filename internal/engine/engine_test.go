@@ -2,9 +2,11 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -499,4 +501,41 @@ func TestRealFabric(t *testing.T) {
 	c = b.client()
 	c.want(`SELECT v.c, u.c FROM v, u`, "20, 20")
 	c.want(`SELECT count(*) FROM s`, "20")
+}
+
+func TestLostAcknowledgementsOverTheRealFabric(t *testing.T) {
+	var n atomic.Int64
+	faults := &fabric.Faults{
+		AfterAppend: func(string, uint64) error {
+			if n.Add(1)%3 == 0 {
+				return errors.New("the answer is lost")
+			}
+			return nil
+		},
+		BeforeAppend: func(string, uint64) error {
+			if n.Load()%5 == 1 {
+				n.Add(1)
+				return errors.New("the request is lost")
+			}
+			return nil
+		},
+	}
+	f, err := fabric.Start(t.Context(), fabric.Config{Dir: t.TempDir(), Faults: faults})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close(context.Background()) })
+	b := start(t, nil, func(c *Config) { c.Fabric = f })
+	c := b.client()
+	c.exec(`CREATE TABLE t (id INT PRIMARY KEY); CREATE SOURCE s (k INT, name TEXT) WITH (connector = 'pushed')`)
+	c.exec(`CREATE MATERIALIZED VIEW v AS SELECT (SELECT count(*) FROM t) AS a, (SELECT count(*) FROM s) AS b`)
+	for i := range 20 {
+		c.exec(fmt.Sprintf(`INSERT INTO t VALUES (%d)`, i))
+		b.push("s", int64(i), "x")
+	}
+	c.exec(`FLUSH`)
+	c.want(`SELECT * FROM v`, "20, 20")
+	b.stop()
+	b = start(t, nil, func(c *Config) { c.Fabric = f })
+	b.client().want(`SELECT * FROM v`, "20, 20")
 }

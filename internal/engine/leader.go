@@ -135,18 +135,35 @@ func (l *leader) finish() {
 	}
 }
 
-// take hands a request to the coord.
+// take hands r, and what has come since, to the coord: a step holds all that waits.
 func (l *leader) take(r *request) {
+	l.clock()
+	items := l.item(nil, r)
+	for range MaxPendingTx {
+		select {
+		case r := <-l.e.submit:
+			items = l.item(items, r)
+			continue
+		default:
+		}
+		break
+	}
+	if len(items) > 0 {
+		l.feed(coord.Submitted{Items: items})
+	}
+}
+
+// item appends what the coord needs to know of r.
+func (l *leader) item(items []coord.Item, r *request) []coord.Item {
 	if r.last {
 		l.closing = r
-		return
+		return items
 	}
-	l.clock()
 	if r.kind == coord.Flush {
 		l.arrivals() // what is durable now is what it waits for
 	}
 	l.requests[r.id] = r
-	l.feed(coord.Submitted{Item: coord.Item{ID: r.id, Kind: r.kind, Rows: r.rows}})
+	return append(items, coord.Item{ID: r.id, Kind: r.kind, Rows: r.rows})
 }
 
 func (l *leader) clock() { l.feed(coord.Clock{Now: l.e.cfg.Clock().UnixMicro()}) }
