@@ -159,7 +159,11 @@ func (c *Coord) Waiting() int {
 func (c *Coord) Step(ev Event) []Effect {
 	if c.role == Fenced || c.role == Failed {
 		if s, ok := ev.(Submitted); ok {
-			return []Effect{Answer{IDs: []uint64{s.Item.ID}, Outcome: Refused}}
+			a := Answer{Outcome: Refused}
+			for _, it := range s.Items {
+				a.IDs = append(a.IDs, it.ID)
+			}
+			return []Effect{a}
 		}
 		return nil
 	}

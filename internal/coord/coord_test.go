@@ -26,7 +26,7 @@ func want(t *testing.T, got []Effect, exp ...Effect) {
 	}
 }
 
-func submit(id uint64, k ItemKind) Submitted { return Submitted{Item{ID: id, Kind: k, Rows: 1}} }
+func submit(id uint64, k ItemKind) Submitted { return Submitted{[]Item{{ID: id, Kind: k, Rows: 1}}} }
 
 func TestWritersAreAnsweredAfterTheCommit(t *testing.T) {
 	c := leading(t, Config{})

@@ -17,8 +17,10 @@ type Record struct {
 // EndOfLog says that every record there is has been given.
 type EndOfLog struct{}
 
-// Submitted is a new item. The caller bounds how many it lets in.
-type Submitted struct{ Item Item }
+// Submitted is new items, in order. Those that came together should be told
+// together: the first of them may begin a step, and that step holds what is known.
+// The caller bounds how many it lets in.
+type Submitted struct{ Items []Item }
 
 // Arrived announces source rows that are durable and wait for a step.
 type Arrived struct{ Rows uint64 }

@@ -200,7 +200,7 @@ func (w *world) move(t *rapid.T) {
 		w.nextID++
 		kind := ItemKind(rapid.IntRange(0, 2).Draw(t, "kind"))
 		w.txs[w.nextID] = kind == Tx
-		n.feed(Submitted{Item{ID: w.nextID, Kind: kind, Rows: 1}})
+		n.feed(Submitted{[]Item{{ID: w.nextID, Kind: kind, Rows: 1}}})
 	default:
 		w.run(t, n)
 	}
@@ -247,7 +247,7 @@ func (w *world) settle(t *rapid.T) {
 	quiet(func() bool { return n.leads })
 	w.nextID++
 	id := w.nextID
-	n.feed(Submitted{Item{ID: id, Kind: DDL}})
+	n.feed(Submitted{[]Item{{ID: id, Kind: DDL}}})
 	quiet(func() bool { return w.acked[id] })
 }
 

@@ -1,8 +1,8 @@
 package coord
 
-// submitted takes an item into the queue.
+// submitted takes items into the queue.
 func (c *Coord) submitted(ev Submitted) []Effect {
-	c.items = append(c.items, ev.Item)
+	c.items = append(c.items, ev.Items...)
 	return nil
 }
 
