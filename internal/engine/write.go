@@ -44,16 +44,16 @@ func (env *readEnv) insert(ctx context.Context, p *plan.Insert) (*change, error)
 func (env *readEnv) putRows(t plan.Target, rows *batch.Batch, oc *plan.OnConflict) (*change, error) {
 	ectx := env.exprCtx()
 	look := env.lookup(t.Table)
+	// A row that breaks a constraint is an error even if ON CONFLICT would drop it.
+	if err := checkTarget(ectx, t, rows); err != nil {
+		return nil, err
+	}
 	if oc == nil {
-		if err := checkTarget(ectx, t, rows); err != nil {
-			return nil, err
-		}
 		ch := &change{table: t.Table, delta: rows, returned: rows, count: sumWeights(rows)}
 		return ch, checkRows(t.Table, look, rows)
 	}
 	if t.Table.PrimaryKey == nil {
-		ch := &change{table: t.Table, delta: rows, returned: rows, count: sumWeights(rows)}
-		return ch, checkTarget(ectx, t, rows)
+		return &change{table: t.Table, delta: rows, returned: rows, count: sumWeights(rows)}, nil
 	}
 	return env.upsert(ectx, t, rows, oc, look)
 }
@@ -89,9 +89,6 @@ func (env *readEnv) upsert(ectx *expr.Ctx, t plan.Target, rows *batch.Batch, oc 
 		pairs.EndRow(1)
 	}
 	put := fresh.Seal()
-	if err := checkTarget(ectx, t, put); err != nil {
-		return nil, err
-	}
 	delta.AppendBatch(put)
 	ret := batch.NewBuilder(ts)
 	ret.AppendBatch(put)

@@ -3,6 +3,7 @@ package sqltest_test
 import (
 	"fmt"
 	"math/bits"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -70,7 +71,7 @@ func (q *question) GoString() string {
 
 var questions = rapid.Custom(func(t *rapid.T) *question {
 	r := draws{t}
-	q := &question{c: sqlgen.New(r, sqlgen.Size{Queries: 1})}
+	q := &question{c: sqlgen.New(r, sqlgen.Size{Queries: 1, Windows: true})}
 	var there []change
 	for range 1 + r.IntN(4) {
 		var step []change
@@ -94,12 +95,19 @@ var questions = rapid.Custom(func(t *rapid.T) *question {
 	return q
 })
 
+// proveRounds is how many times TestCircuits checks with TIDEMILL_PROVE=1.
+const proveRounds = 50
+
 // TestCircuits plans random queries and runs their circuits, cut into steps at
 // random, on one worker and on three: after each step the output is what the oracle
 // computes from the whole tables, and the digests agree.
 func TestCircuits(t *testing.T) {
 	asked, skipped, filled := 0, 0, 0
-	rapid.Check(t, func(t *rapid.T) {
+	rounds := 1 // of as many checks as -rapid.checks says
+	if os.Getenv("TIDEMILL_PROVE") == "1" {
+		rounds = proveRounds
+	}
+	property := func(t *rapid.T) {
 		asked++
 		checked, rows := checkQuestion(t, questions.Draw(t, "case"))
 		if !checked {
@@ -108,7 +116,10 @@ func TestCircuits(t *testing.T) {
 		if rows > 0 {
 			filled++
 		}
-	})
+	}
+	for range rounds {
+		rapid.Check(t, property)
+	}
 	t.Logf("%d of %d queries gave rows, %d could not be checked", filled, asked, skipped)
 	if filled*3 < asked {
 		t.Errorf("only %d of %d queries gave rows", filled, asked)

@@ -34,6 +34,7 @@ const (
 	proveDuration    = 10 * time.Minute
 	statementTimeout = 20 * time.Second // of Tidemill; PostgreSQL has a quarter
 	maxFailures      = 12               // different ones, before the test gives up
+	casesPerNode     = 20               // in the last of them the node restarts; then comes a new one
 	maxUnsupported   = 3                // percent of the queries that may answer 0A000
 )
 
@@ -79,6 +80,8 @@ func timeBudget() time.Duration {
 type nodeUnderTest struct {
 	t       *testing.T
 	workers int
+	cases   int // so far
+	dir     string
 	node    *node.Node
 	conn    *pgconn.PgConn
 }
@@ -89,13 +92,27 @@ func (n *nodeUnderTest) get() *pgconn.PgConn {
 		return n.conn
 	}
 	n.stop()
-	nd, err := node.Start(n.t.Context(), node.Config{DataDir: n.t.TempDir(), PG: "127.0.0.1:0", Workers: n.workers})
+	n.cases, n.dir = 0, n.t.TempDir()
+	n.start()
+	return n.conn
+}
+
+func (n *nodeUnderTest) start() {
+	n.t.Helper()
+	nd, err := node.Start(n.t.Context(), node.Config{DataDir: n.dir, PG: "127.0.0.1:0", Workers: n.workers})
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	n.node = nd
 	n.t.Cleanup(func() { _ = nd.Close(context.WithoutCancel(n.t.Context())) })
 	n.conn = connect(n.t, "postgres://tidemill@"+nd.Addrs().PG+"/tidemill?sslmode=disable")
+}
+
+// restart stops the node and starts it on the same data.
+func (n *nodeUnderTest) restart() *pgconn.PgConn {
+	n.t.Helper()
+	n.stop()
+	n.start()
 	return n.conn
 }
 
@@ -119,6 +136,7 @@ type differ struct {
 	seed  uint64
 	seen  map[string]int // failures by what they are
 
+	restart    bool // in this case
 	inPG, inTM time.Duration
 
 	cases, statements, queries, compared, unsupported, invalid int
@@ -135,6 +153,12 @@ func (d *differ) one() {
 	d.cases++
 	d.queries += len(c.Queries)
 	n := d.nodes[d.seed%uint64(len(d.nodes))]
+	n.get()
+	n.cases++
+	d.restart = n.cases%casesPerNode == 0
+	if d.restart {
+		defer n.stop()
+	}
 	for len(c.Queries) > 0 {
 		diff := d.run(c, n, true)
 		if diff == nil {
@@ -185,7 +209,7 @@ func (d *differ) report(c *sqlgen.Case, n *nodeUnderTest, diff *difference) {
 
 // run runs a case on both and returns the first difference. count is for the statistics.
 func (d *differ) run(c *sqlgen.Case, n *nodeUnderTest, count bool) (diff *difference) {
-	r := &caseRun{differ: d, c: c, tm: n.get(), count: count, rng: rand.New(rand.NewPCG(d.seed, 9)), skip: map[int]bool{}}
+	r := &caseRun{differ: d, c: c, node: n, tm: n.get(), count: count, rng: rand.New(rand.NewPCG(d.seed, 9)), skip: map[int]bool{}}
 	defer func() {
 		if diff = r.failure(recover()); !r.cleanUp() || diff != nil && strings.HasPrefix(diff.kind, "lost") {
 			n.stop()
@@ -199,6 +223,7 @@ func (d *differ) run(c *sqlgen.Case, n *nodeUnderTest, count bool) (diff *differ
 type caseRun struct {
 	*differ
 	c     *sqlgen.Case
+	node  *nodeUnderTest
 	tm    *pgconn.PgConn
 	count bool
 	rng   *rand.Rand
@@ -264,7 +289,11 @@ func (r *caseRun) all() {
 		if r.rng.IntN(4) == 0 {
 			r.onTM("FLUSH", -1)
 		}
-		if r.rng.IntN(3) == 0 || i == len(r.c.Steps)-1 || i == half {
+		if r.rng.IntN(3) == 0 || i == half {
+			r.check()
+		}
+		if r.restart && i == half {
+			r.tm = r.node.restart()
 			r.check()
 		}
 	}
@@ -376,7 +405,13 @@ func (r *caseRun) both(text string) {
 		throw(-1, "no error "+pg.err.Code, "%s\nPostgreSQL: %s: %s\nTidemill: %s", text, pg.err.Code, pg.err.Message, tm.tag)
 	case pg.err != nil && pg.err.Code != tm.err.Code:
 		throw(-1, "error "+tm.err.Code+" for "+pg.err.Code, "%s\nPostgreSQL: %s: %s\nTidemill: %s", text, pg.err.Code, pg.err.Message, tm.err.Message)
-	case pg.err == nil && pg.tag != tm.tag:
+	case pg.err == nil && pg.tag == tm.tag:
+		sort.Strings(pg.rows)
+		sort.Strings(tm.rows)
+		if !slices.Equal(pg.rows, tm.rows) {
+			throw(-1, "statement: rows", "%s\nPostgreSQL:\n%s\nTidemill:\n%s", text, strings.Join(pg.rows, "\n"), strings.Join(tm.rows, "\n"))
+		}
+	case pg.err == nil:
 		throw(-1, "tag", "%s\nPostgreSQL: %s\nTidemill: %s", text, pg.tag, tm.tag)
 	}
 }

@@ -106,6 +106,8 @@ func (g *gen) operation(sc *scope, k kind, depth int) value {
 		return g.arithmetic(sc, k, depth)
 	case text:
 		return g.textual(sc, depth)
+	case timeOfDay, timestamptz, float4:
+		return g.cast(sc, k, depth)
 	}
 	return g.temporal(sc, k, depth)
 }
@@ -301,6 +303,18 @@ func (g *gen) temporal(sc *scope, k kind, depth int) value {
 	return a
 }
 
+// cast makes one of the kinds that are there to be kept and compared.
+func (g *gen) cast(sc *scope, k kind, depth int) value {
+	out := value{k: k, canon: true, size: math.Inf(1)}
+	from := map[kind][]kind{timeOfDay: {timestamp}, timestamptz: {timestamp, date}, float4: {int2, int4}}[k]
+	a := g.expr(sc, pick(g, from...), depth)
+	if k == timeOfDay && math.IsInf(a.size, 0) {
+		return g.leaf(sc, k)
+	}
+	out.sql, out.varies = a.sql+"::"+k.String(), a.varies
+	return out
+}
+
 var comparisons = []string{"=", "=", "<>", "<", "<=", ">", ">="}
 
 // pred makes a condition.
@@ -371,9 +385,11 @@ func (g *gen) comparable(k kind) kind {
 	case numeric:
 		return pick(g, numeric, int4, int8)
 	case float8:
-		return pick(g, float8, int4)
-	case date, timestamp:
-		return pick(g, date, timestamp)
+		return pick(g, float8, int4, float4)
+	case date, timestamp, timestamptz:
+		return pick(g, date, timestamp, timestamptz)
+	case float4:
+		return pick(g, float8, int4, numeric)
 	}
 	return k
 }

@@ -17,6 +17,10 @@ func (g *gen) from(depth int) (string, []value) {
 	}
 	n := g.r.IntN(most)
 	for i := range n {
+		if depth > 0 && g.chance(6) {
+			sql, cols = g.lateral(sql, cols, depth)
+			continue
+		}
 		r, rc := g.item(depth)
 		last := i == n-1
 		if last && g.chance(12) {
@@ -32,9 +36,28 @@ func (g *gen) from(depth int) (string, []value) {
 	return sql, cols
 }
 
+// lateral joins a query that refers to what stands left of it.
+func (g *gen) lateral(l string, lc []value, depth int) (string, []value) {
+	a := g.alias()
+	q := g.query(&scope{cols: lc}, nil, depth-1)
+	cols := append(append([]value{}, lc...), qualified(a, q.cols)...)
+	switch g.r.IntN(3) {
+	case 0:
+		return l + " CROSS JOIN LATERAL (" + q.sql + ") AS " + a, cols
+	case 1:
+		return l + " LEFT JOIN LATERAL (" + q.sql + ") AS " + a + " ON true", cols
+	}
+	return l + " JOIN LATERAL (" + q.sql + ") AS " + a + " ON " + g.pred(&scope{cols: cols}, 1).sql, cols
+}
+
 // item makes one item of FROM.
 func (g *gen) item(depth int) (string, []value) {
 	a := g.alias()
+	if g.windows && g.chance(15) {
+		if sql, cols := g.window(a); sql != "" {
+			return sql, cols
+		}
+	}
 	switch n := g.r.IntN(100); {
 	case n >= 97:
 		hi := g.r.IntN(5)
@@ -55,6 +78,22 @@ func (g *gen) item(depth int) (string, []value) {
 	}
 	r := pick(g, rels...)
 	return r.name + " AS " + a, qualified(a, r.cols)
+}
+
+// window makes a window table function over a table with a column of times.
+func (g *gen) window(a string) (string, []value) {
+	t := pick(g, g.tables...)
+	for _, c := range t.cols {
+		if c.k != timestamp || c.edge {
+			continue
+		}
+		cols := append(qualified(a, t.relation().cols), value{sql: a + ".window_start", k: timestamp, canon: true, size: 20, plain: true, varies: true},
+			value{sql: a + ".window_end", k: timestamp, canon: true, size: 20, plain: true, varies: true})
+		call := pick(g, "TUMBLE(%s, %s, INTERVAL '1 hour')", "HOP(%s, %s, INTERVAL '6 hours', INTERVAL '1 day')", "HOP(%s, %s, INTERVAL '5 min', INTERVAL '20 min')",
+			"TUMBLE(%s, %s, INTERVAL '7 days', INTERVAL '1 day')")
+		return fmt.Sprintf(call, t.name, c.name) + " AS " + a, cols
+	}
+	return "", nil
 }
 
 func qualified(alias string, cols []value) []value {
@@ -212,6 +251,9 @@ func (g *gen) subqueryPred(sc *scope, depth int) value {
 			key := pick(g, in.sc.cols...)
 			q = "(SELECT " + v.sql + " FROM " + in.from + in.where + " GROUP BY " + key.sql + ")"
 		}
+	}
+	if g.chance(15) {
+		q = "(" + g.query(&scope{cols: sc.cols, outer: sc.outer}, []kind{g.comparable(k)}, sc.depth-1).sql + ")"
 	}
 	switch {
 	case n < 6:

@@ -92,6 +92,10 @@ func (g *gen) step() []string {
 	out := []string{"BEGIN"}
 	for range 1 + g.r.IntN(3) {
 		out = append(out, g.write())
+		if g.chance(40) { // a transaction sees what it wrote
+			t := pick(g, g.tables...)
+			out = append(out, pick(g, "SELECT * FROM "+t.name, "SELECT count(*) FROM "+t.name))
+		}
 	}
 	return append(out, pick(g, "COMMIT", "COMMIT", "COMMIT", "ROLLBACK"))
 }
@@ -100,13 +104,20 @@ func (g *gen) write() string {
 	t := pick(g, g.tables...)
 	switch n := g.r.IntN(20); {
 	case n < 12:
-		return g.insert(t)
+		return g.insert(t) + g.returning(t)
 	case n < 16:
-		return g.update(t)
+		return g.update(t) + g.returning(t)
 	case n < 19:
-		return g.remove(t)
+		return g.remove(t) + g.returning(t)
 	}
-	return g.insertSelect(t)
+	return g.insertSelect(t) + g.returning(t)
+}
+
+func (g *gen) returning(t *table) string {
+	if !g.chance(20) {
+		return ""
+	}
+	return " RETURNING " + pick(g, "*", t.cols[0].name, t.name+".*", g.expr(t.scope(0), g.kind(), 2).sql)
 }
 
 // cells draws a row; fresh gives it a key that was not there before.
@@ -214,6 +225,14 @@ func (g *gen) remove(t *table) string {
 		return "DELETE FROM " + t.name
 	}
 	sc := t.scope(1)
+	if t.key > 0 && g.chance(20) {
+		u := pick(g, g.tables...)
+		cols := qualified("u", u.relation().cols)
+		on := g.equation(sc.cols, cols)
+		if on != "" {
+			return "DELETE FROM " + t.name + " USING " + u.name + " AS u WHERE " + on + " AND " + g.pred(&scope{cols: append(cols, sc.cols...)}, 1).sql
+		}
+	}
 	cond := g.pred(sc, 2).sql
 	if g.chance(60) {
 		c := pick(g, sc.cols...)

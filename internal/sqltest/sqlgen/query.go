@@ -57,11 +57,24 @@ func (g *gen) query(outer *scope, want []kind, depth int) result {
 	}
 	sorted := g.chance(25)
 	r := g.body(outer, want, depth, sorted)
-	r.sql = with + r.sql
-	if sorted {
+	if sorted && g.chance(12) {
+		g.distinctOn(&r)
+	} else if sorted {
 		g.orderBy(&r)
 	}
+	r.sql = with + r.sql
 	return r
+}
+
+// distinctOn keeps the first row for each value of the first column.
+func (g *gen) distinctOn(r *result) {
+	a := g.alias()
+	keys := make([]string, len(r.cols))
+	for i, c := range r.cols {
+		keys[i] = c.sql + pick(g, "", " DESC", " NULLS FIRST")
+	}
+	r.sql = "SELECT DISTINCT ON (" + r.cols[0].sql + ") " + a + ".* FROM (" + r.sql + ") AS " + a + " ORDER BY " + strings.Join(keys, ", ")
+	r.ordered = true
 }
 
 // orderBy adds a total order and perhaps a limit.
@@ -285,6 +298,13 @@ func (g *gen) aggregate(sc *scope, k kind) (value, bool) {
 			return out, false
 		}
 		out.sql, out.size = "sum("+distinct+a.sql+")", a.size*sumRows
+	case k == numeric && n == 9:
+		a := arg(pick(g, int2, int4, numeric), false)
+		if a.size > 1e6 {
+			return out, false
+		}
+		fn := pick(g, "stddev(", "variance(", "stddev_pop(", "var_pop(", "stddev_samp(", "var_samp(")
+		out.sql, out.size, out.canon = fn+distinct+a.sql+")", a.size*a.size, false
 	case (k == numeric || k == float8 || k == interval) && n < 7:
 		from := k
 		fn := pick(g, "sum(", "avg(")

@@ -106,11 +106,13 @@ func (c *Case) Row(r Rand, table string) []*string {
 // Size says how much a case holds.
 type Size struct {
 	Steps, Queries int
+	// Windows lets FROM hold TUMBLE and HOP, which PostgreSQL does not know.
+	Windows bool
 }
 
 // New makes up a case.
 func New(r Rand, size Size) *Case {
-	g := &gen{r: r}
+	g := &gen{r: r, windows: size.Windows}
 	c := &Case{}
 	for i := range 2 + r.IntN(maxTables-1) {
 		t := g.table(fmt.Sprintf("t%d", i+1))
@@ -148,6 +150,7 @@ type gen struct {
 	ctes    []relation // in force
 	aliases int        // handed out in this statement
 	nextID  int        // fresh keys
+	windows bool
 }
 
 // relation is what FROM can name.

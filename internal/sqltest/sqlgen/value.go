@@ -20,16 +20,19 @@ const (
 	date
 	timestamp
 	interval
-	kinds int = iota
+	timeOfDay
+	timestamptz
+	float4
 )
 
-var kindNames = [...]string{"boolean", "smallint", "integer", "bigint", "double precision", "numeric", "text", "date", "timestamp", "interval"}
+var kindNames = [...]string{"boolean", "smallint", "integer", "bigint", "double precision", "numeric", "text", "date", "timestamp", "interval",
+	"time", "timestamptz", "real"}
 
 func (k kind) String() string { return kindNames[k] }
 
 // limit is the largest value that arithmetic may reach.
 func (k kind) limit() float64 {
-	return [...]float64{1, math.MaxInt16, math.MaxInt32, math.MaxInt64 / 2, 1 << 36, 1e15, 1, 1e5, 1e5, 1e4}[k]
+	return [...]float64{1, math.MaxInt16, math.MaxInt32, math.MaxInt64 / 2, 1 << 36, 1e15, 1, 1e5, 1e5, 1e4, 0, 0, 0}[k]
 }
 
 func (k kind) isInt() bool { return k >= int2 && k <= int8 }
@@ -52,8 +55,8 @@ type value struct {
 
 var (
 	ints   = []kind{int2, int4, int8}
-	all    = []kind{boolean, int2, int4, int8, float8, numeric, text, date, timestamp, interval}
-	common = []kind{int4, int4, int8, text, text, numeric, int2, float8, date, timestamp, boolean, interval}
+	all    = []kind{boolean, int2, int4, int8, float8, numeric, text, date, timestamp, interval, timeOfDay, timestamptz, float4}
+	common = []kind{int4, int4, int8, text, text, numeric, int2, float8, date, timestamp, boolean, interval, int4, text, numeric, timeOfDay, timestamptz, float4}
 )
 
 func (g *gen) kind() kind { return pick(g, common...) }
@@ -69,6 +72,9 @@ var (
 	edgeDates  = []string{"infinity", "-infinity", "0001-01-01", "9999-12-31", "4713-01-01 BC", "2001-01-01"}
 	stamps     = []string{"2001-01-01 00:00:00", "2001-01-01 12:30:00", "2001-01-02 00:00:00", "2000-02-29 23:59:59.999999", "1999-12-31 23:00:00.5"}
 	edgeStamps = []string{"infinity", "-infinity", "0001-01-01 00:00:00", "9999-12-31 23:59:59.999999", "1969-12-31 23:59:59.999999"}
+	times      = []string{"00:00:00", "12:30:00", "23:59:59.999999", "24:00:00", "01:02:03.5"}
+	zoned      = []string{"2001-01-01 00:00:00+00", "2001-01-01 00:00:00+02", "2000-12-31 22:00:00+00", "2001-06-01 12:00:00.25-05"}
+	reals      = []string{"0", "1.5", "-2.25", "0.1", "3.4e38", "NaN", "-1e-30", "16777217"}
 	intervals  = []string{"1 day", "24:00:00", "1 mon", "30 days", "02:03:04.5", "-1 day", "00:00:00", "1 year 2 mons", "-1 mon +1 day"}
 	edgeInts   = map[kind][]string{int2: {"32767", "-32768", "0", "1"}, int4: {"2147483647", "-2147483648", "0", "1"},
 		int8: {"9223372036854775807", "-9223372036854775808", "2147483648", "0", "1"}}
@@ -107,6 +113,12 @@ func (g *gen) bare(k kind, edge bool) string {
 		return pick(g, dates...)
 	case timestamp:
 		return pick(g, stamps...)
+	case timeOfDay:
+		return pick(g, times...)
+	case timestamptz:
+		return pick(g, zoned...)
+	case float4:
+		return pick(g, reals...)
 	}
 	return pick(g, intervals...)
 }
@@ -122,6 +134,8 @@ func sizeOf(k kind, edge bool) float64 {
 		return 100
 	case k == interval:
 		return 500 // days
+	case k == timeOfDay || k == timestamptz || k == float4:
+		return math.Inf(1)
 	}
 	return 20
 }

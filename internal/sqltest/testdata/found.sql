@@ -89,3 +89,34 @@ NULL
 NULL
 NULL
 f
+
+# Constraints hold for rows that ON CONFLICT drops, too.
+exec
+CREATE TABLE k (id INT PRIMARY KEY, b INT NOT NULL CHECK (b > -5))
+----
+CREATE TABLE
+
+exec
+INSERT INTO k VALUES (6, 1)
+----
+INSERT 0 1
+
+exec
+INSERT INTO k VALUES (6, -7) ON CONFLICT (id) DO NOTHING
+----
+ERROR 23514: new row for relation "k" violates check constraint "k_b_check"
+
+exec
+INSERT INTO k VALUES (6, NULL) ON CONFLICT DO NOTHING
+----
+ERROR 23502: null value in column "b" of relation "k" violates not-null constraint
+
+exec
+INSERT INTO k VALUES (6, -7) ON CONFLICT (id) DO UPDATE SET b = 2
+----
+ERROR 23514: new row for relation "k" violates check constraint "k_b_check"
+
+query
+SELECT * FROM k
+----
+6 | 1
