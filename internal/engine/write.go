@@ -9,6 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/expr"
+	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/plan"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/types"
@@ -33,11 +34,28 @@ type change struct {
 
 // insert computes what an INSERT does.
 func (env *readEnv) insert(ctx context.Context, p *plan.Insert) (*change, error) {
+	if rows := listed(p.Source.Spec); rows != nil {
+		return env.putRows(p.Target, rows, p.OnConflict)
+	}
 	rows, err := env.query(ctx, p.Source)
 	if err != nil {
 		return nil, err
 	}
 	return env.putRows(p.Target, rows, p.OnConflict)
+}
+
+// listed returns the rows of a VALUES list of constants in the order written, which
+// RETURNING keeps and which says what row of several with one key ON CONFLICT DO
+// NOTHING takes; nil for any other query.
+func listed(spec *flow.Spec) *batch.Batch {
+	if len(spec.Nodes) != 2 {
+		return nil
+	}
+	v, ok := spec.Nodes[0].Op.(*flow.Values)
+	if _, end := spec.Nodes[1].Op.(*flow.Output); !ok || !end {
+		return nil
+	}
+	return v.Rows
 }
 
 // putRows puts whole rows into a table.
@@ -48,32 +66,35 @@ func (env *readEnv) putRows(t plan.Target, rows *batch.Batch, oc *plan.OnConflic
 	if err := checkTarget(ectx, t, rows); err != nil {
 		return nil, err
 	}
-	if oc == nil {
-		ch := &change{table: t.Table, delta: rows, returned: rows, count: sumWeights(rows)}
-		return ch, checkRows(t.Table, look, rows)
-	}
-	if t.Table.PrimaryKey == nil {
-		return &change{table: t.Table, delta: rows, returned: rows, count: sumWeights(rows)}, nil
+	if oc == nil || t.Table.PrimaryKey == nil {
+		ch := &change{table: t.Table, delta: batch.Consolidate(rows), returned: rows, count: sumWeights(rows)}
+		return ch, checkRows(t.Table, look, ch.delta)
 	}
 	return env.upsert(ectx, t, rows, oc, look)
 }
 
 // upsert puts rows in, or changes those whose key is there.
 func (env *readEnv) upsert(ectx *expr.Ctx, t plan.Target, rows *batch.Batch, oc *plan.OnConflict, look *lookup) (*change, error) {
-	keys := batch.Ascending(t.Table.PrimaryKey...)
-	rows = (&batch.Consolidator{}).Consolidate(rows, keys)
 	ts := t.Table.Types()
 	delta, fresh := batch.NewBuilder(ts), batch.NewBuilder(ts)
 	pairs := batch.NewBuilder(append(append([]types.Type(nil), ts...), ts...)) // existing || excluded
-	for i := range rows.N {
-		again := rows.Weight(i) > 1 || i > 0 && batch.CompareRows(rows, i-1, rows, i, keys) == 0
-		if again && oc.Set != nil {
+	seen := make(map[string]bool, rows.Len())
+	var key []byte
+	for k := range rows.Len() {
+		i := rows.Row(k)
+		key = key[:0]
+		for _, c := range t.Table.PrimaryKey {
+			key = types.AppendKey(key, rows.Cols[c].Value(i), false, false)
+		}
+		again := seen[string(key)]
+		if (again || rows.Weight(i) > 1) && oc.Set != nil {
 			return nil, &types.Error{Code: types.CodeCardinality, Message: "ON CONFLICT DO UPDATE command cannot affect row a second time",
 				Hint: "Ensure that no rows proposed for insertion within the same command have duplicate constrained values."}
 		}
-		if i > 0 && batch.CompareRows(rows, i-1, rows, i, keys) == 0 {
-			continue // one of them is there now
+		if again {
+			continue // the first of them is there now
 		}
+		seen[string(key)] = true
 		have := look.find(rows, i)
 		if have.Len() == 0 {
 			fresh.AppendFrom(rows, i, 1)

@@ -120,3 +120,21 @@ query
 SELECT * FROM k
 ----
 6 | 1
+
+# Of several rows with one key, ON CONFLICT DO NOTHING takes the first.
+exec
+INSERT INTO k VALUES (1, 9), (1, 3), (2, 8), (1, 5), (2, 8) ON CONFLICT DO NOTHING
+----
+INSERT 0 2
+
+query
+SELECT * FROM k
+----
+1 | 9
+2 | 8
+6 | 1
+
+exec
+INSERT INTO k VALUES (3, 1), (3, 1) ON CONFLICT (id) DO UPDATE SET b = 0
+----
+ERROR 21000: ON CONFLICT DO UPDATE command cannot affect row a second time
