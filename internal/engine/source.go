@@ -255,30 +255,29 @@ func (e *Engine) startConnectors(l *leader) {
 	}
 }
 
-// ErrNoReceiver: the source is not fed by requests.
-var ErrNoReceiver = errors.New("the source is not fed by requests")
-
 // Receive gives the body of a request to the source of that name and returns when
-// its rows are durable: their number and that of the bad records among them.
-func (e *Engine) Receive(ctx context.Context, schema, name string, body []byte) (rows, bad int, err error) {
+// its rows are durable: their number, that of the bad records among them, and the
+// position of their block in the source's log.
+func (e *Engine) Receive(ctx context.Context, schema, name string, body []byte) (rows, bad int, position uint64, err error) {
 	snap := e.Snapshot()
 	def, err := snap.Catalog.Resolve([]string{catalog.PublicSchema}, schema, name)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	s := e.sourceByID(def.ID)
 	if s == nil || s.receiver == nil {
-		return 0, 0, fmt.Errorf("%s: %w", def.Describe(), ErrNoReceiver)
+		return 0, 0, 0, &types.Error{Code: types.CodeWrongObject, Message: fmt.Sprintf("%s takes no rows from requests", def.Describe()),
+			Hint: "Only a source WITH (connector = 'http') does."}
 	}
 	b, err := s.receiver.Decode(body)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
-	if _, err := s.append(ctx, b); err != nil {
-		return 0, 0, err
+	if position, err = s.append(ctx, b); err != nil {
+		return 0, 0, 0, err
 	}
 	if b.Rows != nil {
 		rows = b.Rows.Len()
 	}
-	return rows, len(b.Bad), nil
+	return rows, len(b.Bad), position, nil
 }

@@ -96,6 +96,8 @@ func textKernels(m map[string]kernels) {
 	})
 	row("encode", encode)
 	row("decode", decode)
+	row("convert_from", func(f *frame, i int) { convert(f, i, "source") })
+	row("convert_to", func(f *frame, i int) { convert(f, i, "destination") })
 	row("to_hex(int4)", func(f *frame, i int) { f.setString(i, strconv.FormatUint(uint64(uint32(f.int(0, i))), 16)) })
 	row("to_hex(int8)", func(f *frame, i int) { f.setString(i, strconv.FormatUint(uint64(f.int(0, i)), 16)) })
 	for _, t := range []struct {
@@ -484,6 +486,27 @@ func overlay(f *frame, i int, n int64) {
 	f.out.buf = append(f.out.buf, f.str(1, i)...)
 	f.out.buf = append(f.out.buf, s[hi:]...)
 	f.close(i)
+}
+
+// convert checks that bytes are text in the encoding named, which can only be the
+// one that all text is in.
+func convert(f *frame, i int, end string) {
+	s, name := f.str(0, i), f.str(1, i)
+	switch string(bytes.ToLower(name)) {
+	case "utf8", "utf-8", "unicode":
+	default:
+		f.failf(i, types.CodeInvalidParameter, fmt.Sprintf("invalid %s encoding name \"%s\"", end, name))
+		return
+	}
+	for at := 0; at < len(s); {
+		r, size := utf8.DecodeRune(s[at:])
+		if r == utf8.RuneError && size < 2 || r == 0 {
+			f.failf(i, "22021", fmt.Sprintf("invalid byte sequence for encoding \"UTF8\": 0x%02x", s[at]))
+			return
+		}
+		at += size
+	}
+	f.setStr(i, s)
 }
 
 func encode(f *frame, i int) {

@@ -21,8 +21,8 @@ func (b backend) Ingest(ctx context.Context, source string, body []byte) (httpap
 	if !qualified {
 		schema, name = "", source
 	}
-	rows, bad, err := b.Receive(ctx, schema, name, body)
-	return httpapi.Ingested{Accepted: int64(rows), Quarantined: int64(bad)}, err
+	rows, bad, position, err := b.Receive(ctx, schema, name, body)
+	return httpapi.Ingested{Accepted: int64(rows), Quarantined: int64(bad), Position: position}, err
 }
 
 // fabricLog passes the broker's messages on.
