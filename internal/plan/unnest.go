@@ -43,7 +43,8 @@ func (b *binder) dependentJoin(kind flow.JoinKind, l, r node, on []expr.Expr) no
 			need = append(need, c)
 		}
 	}
-	d := &domain{b: b, body: share(l), need: need}
+	body, need := b.identify(l, need)
+	d := &domain{b: b, body: share(body), need: need}
 	main := b.sameRef(d.body)
 	inner, m := d.unnest(r)
 	j := &join{kind: kind, l: main, r: inner, on: on}
@@ -51,6 +52,25 @@ func (b *binder) dependentJoin(kind flow.JoinKind, l, r node, on []expr.Expr) no
 		j.same = append(j.same, [2]int{c, m[c]})
 	}
 	return j
+}
+
+// identify adds to the columns of a domain the texts of those whose values may be
+// equal and yet not the same, such as 1.0 and 1.00 or 1 mon and 30 days: the domain
+// holds one row of equal ones, and what a subquery makes of that row is not what
+// it makes of the others.
+func (b *binder) identify(l node, need []int) (node, []int) {
+	var texts []expr.Expr
+	for _, c := range need {
+		switch t := b.cols[c].typ; t.Kind {
+		case types.Numeric, types.Interval, types.Float4, types.Float8, types.Array, types.Record:
+			texts = append(texts, &expr.Cast{Arg: b.colExpr(c), T: types.T(types.Text), Explicit: true})
+		}
+	}
+	if len(texts) == 0 {
+		return l, need
+	}
+	n, ids := b.extend(l, texts, make([]string, len(texts)))
+	return n, append(slices.Clone(need), ids...)
 }
 
 // rowwise handles right sides that a single left row decides: functions of it,
@@ -121,7 +141,8 @@ func (b *binder) scalarJoin(l, r node) node {
 	if len(need) == 0 {
 		return nil
 	}
-	d := &domain{b: b, body: share(l), need: need}
+	body, need := b.identify(l, need)
+	d := &domain{b: b, body: share(body), need: need}
 	main := b.sameRef(d.body)
 	in, m := d.unnest(a.in)
 	g := &aggregate{in: in}

@@ -138,3 +138,48 @@ exec
 INSERT INTO k VALUES (3, 1), (3, 1) ON CONFLICT (id) DO UPDATE SET b = 0
 ----
 ERROR 21000: ON CONFLICT DO UPDATE command cannot affect row a second time
+
+# Rows whose columns are equal but not the same are told apart by a subquery.
+exec
+CREATE TABLE same (i INT, d INTERVAL, n NUMERIC, f DOUBLE PRECISION)
+----
+CREATE TABLE
+
+exec
+INSERT INTO same VALUES (1, '1 mon', 1.0, 0), (2, '30 days', 1.00, '-0'), (3, '720:00:00', 1, 1), (4, NULL, NULL, NULL)
+----
+INSERT 0 4
+
+query
+SELECT x.i, y.* FROM same x JOIN LATERAL (SELECT x.d AS d, x.n AS n, x.f AS f, u.a FROM u WHERE u.a <= x.i) AS y ON true
+----
+1 | 1 mon | 1.0 | 0 | 1
+2 | 30 days | 1.00 | -0 | 1
+3 | 720:00:00 | 1 | 1 | 1
+3 | 720:00:00 | 1 | 1 | 3
+4 | NULL | NULL | NULL | 1
+4 | NULL | NULL | NULL | 3
+4 | NULL | NULL | NULL | 4
+
+query
+SELECT x.i, y.* FROM same x LEFT JOIN LATERAL (SELECT x.d AS d) AS y ON x.i IN (1, 2)
+----
+1 | 1 mon
+2 | 30 days
+3 | NULL
+4 | NULL
+
+query
+SELECT i, (SELECT max(x.n::text || u.c) FROM u) AS m, (SELECT max(u.c || x.d::text) FROM u WHERE u.b <> x.i) AS s FROM same x
+----
+1 | 1.0bb | bb1 mon
+2 | 1.00bb | bb30 days
+3 | 1bb | bb720:00:00
+4 | NULL | NULL
+
+query
+SELECT i FROM same x WHERE EXISTS (SELECT 1 FROM u WHERE length(x.n::text) = u.b)
+----
+1
+2
+3
