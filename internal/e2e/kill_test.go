@@ -17,7 +17,7 @@ const (
 	accountCount    = 8
 	accountBalance  = 1000
 	// killWithin bounds how long writers run before the node is killed.
-	killWithin = 400 * time.Millisecond
+	killWithin = time.Second
 )
 
 var killSchema = []string{

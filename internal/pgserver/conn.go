@@ -185,8 +185,8 @@ func (c *conn) handle(ctx context.Context, msg pgproto3.FrontendMessage) error {
 
 // run calls fn with a context that a cancel request, the loss of the client or
 // the server's end cancels.
-func (c *conn) run(ctx context.Context, fn func(context.Context) error) error {
-	ctx, cancel := context.WithCancel(ctx)
+func (c *conn) run(parent context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(parent)
 	defer cancel()
 	c.mu.Lock()
 	closing := c.closing
@@ -199,7 +199,7 @@ func (c *conn) run(ctx context.Context, fn func(context.Context) error) error {
 	err := fn(ctx)
 	c.mu.Lock()
 	c.cancel = nil
-	if err != nil && c.closing {
+	if err != nil && (c.closing || parent.Err() != nil) { // the end may be seen here before shutdown runs
 		err = &types.Error{Code: "57P01", Message: "terminating connection due to administrator command"}
 	} else if err != nil && c.cancelled {
 		err = &types.Error{Code: types.CodeQueryCanceled, Message: "canceling statement due to user request"}
