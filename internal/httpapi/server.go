@@ -9,7 +9,10 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/session"
@@ -23,8 +26,12 @@ const (
 	MaxIngestBytes    = 32 << 20 // body of POST /v1/sources/NAME
 	maxConcurrent     = 256      // requests of SQL and ingest served at once; more get 503
 	maxSubscribers    = 1000     // event streams at once; more get 503
+	maxHeaderBytes    = 64 << 10
 	readHeaderTimeout = 10 * time.Second
-	keepAliveEvery    = 15 * time.Second
+	readBodyTimeout   = 60 * time.Second // for a whole body
+	writeTimeout      = 30 * time.Second // for one piece of a stream; who reads slower is cut off
+	idleTimeout       = 2 * time.Minute  // of a connection between two requests
+	keepAliveEvery    = 15 * time.Second // default of Config.KeepAlive
 )
 
 // Ingested is what became of the records of one POST to a source.
@@ -51,6 +58,8 @@ type Config struct {
 	User     string       // the user of requests, which loopback is trusted for
 	Database string
 	Version  string
+	// KeepAlive is how long an event stream stays silent; zero means 15 seconds.
+	KeepAlive time.Duration
 }
 
 // API serves HTTP. Create it with New.
@@ -63,6 +72,9 @@ type API struct {
 
 // New returns the API of cfg.
 func New(cfg Config) *API {
+	if cfg.KeepAlive == 0 {
+		cfg.KeepAlive = keepAliveEvery
+	}
 	a := &API{cfg: cfg, mux: http.NewServeMux(), work: make(chan struct{}, maxConcurrent), subs: make(chan struct{}, maxSubscribers)}
 	a.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	a.mux.HandleFunc("GET /readyz", a.ready)
@@ -77,6 +89,11 @@ func New(cfg Config) *API {
 // ServeHTTP implements http.Handler. Requests that a browser sends on behalf of
 // another site are refused: whoever reaches the port may run SQL.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/v1/") && rebound(r) {
+		writeError(w, http.StatusForbidden, &types.Error{Code: "42501", Message: fmt.Sprintf("no such host here: %q", r.Host),
+			Hint: "Over loopback, ask for an IP address or localhost."})
+		return
+	}
 	if r.Method != http.MethodGet && crossSite(r) {
 		writeError(w, http.StatusForbidden, &types.Error{Code: "42501", Message: "cross-site request refused",
 			Hint: "Send no Origin header, or one of this host."})
@@ -94,24 +111,50 @@ func crossSite(r *http.Request) bool {
 	return o != "" && o != "http://"+r.Host && o != "https://"+r.Host
 }
 
-// Server returns a server of the API that ends its requests with ctx.
+// rebound reports whether r came over loopback under a name that is not this
+// machine's: a site whose name was made to point here (DNS rebinding) is of the same
+// origin for a browser, but it keeps its name.
+func rebound(r *http.Request) bool {
+	local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if !ok || !local.IP.IsLoopback() {
+		return false
+	}
+	host := r.Host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	return host != "" && host != "localhost" && !strings.HasSuffix(host, ".localhost") && net.ParseIP(host) == nil
+}
+
+// Server returns a server of the API. It has no time-out for whole answers, which
+// may be endless; each piece of a stream has one.
 func (a *API) Server() *http.Server {
-	return &http.Server{Handler: a, ReadHeaderTimeout: readHeaderTimeout}
+	return &http.Server{Handler: a, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes}
 }
 
 // limited refuses a request when too many are being served.
 func (a *API) limited(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case a.work <- struct{}{}:
-			defer func() { <-a.work }()
-			h(w, r)
-		default:
-			w.Header().Set("Retry-After", "1")
-			writeError(w, http.StatusServiceUnavailable, &types.Error{Code: types.CodeTooManyConnections,
-				Message: fmt.Sprintf("more than %d requests at once", maxConcurrent)})
+		if !take(w, a.work, "requests") {
+			return
 		}
+		defer func() { <-a.work }()
+		h(w, r)
 	}
+}
+
+// take takes a token, or answers that there is none.
+func take(w http.ResponseWriter, tokens chan struct{}, what string) bool {
+	select {
+	case tokens <- struct{}{}:
+		return true
+	default:
+	}
+	w.Header().Set("Retry-After", "1")
+	writeError(w, http.StatusServiceUnavailable, &types.Error{Code: types.CodeTooManyConnections,
+		Message: fmt.Sprintf("more than %d %s at once", cap(tokens), what)})
+	return false
 }
 
 func (a *API) ready(w http.ResponseWriter, _ *http.Request) {
@@ -150,18 +193,56 @@ func (a *API) ingest(w http.ResponseWriter, r *http.Request) {
 
 // readBody reads the whole body, at most limit bytes; otherwise it has answered.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool) {
+	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
+		writeError(w, http.StatusUnsupportedMediaType, &types.Error{Code: types.CodeFeature,
+			Message: fmt.Sprintf("Content-Encoding %q is not supported", e), Hint: "Send the body as it is."})
+		return nil, false
+	}
+	// Who sends slowly, or not at all, gives the token back; so does the end of the node.
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(readBodyTimeout))
+	stop := context.AfterFunc(r.Context(), func() { _ = rc.SetReadDeadline(time.Unix(1, 0)) })
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if stop() {
+		_ = rc.SetReadDeadline(time.Time{})
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
 		writeError(w, http.StatusRequestEntityTooLarge, &types.Error{Code: "54000",
 			Message: fmt.Sprintf("body is larger than %d bytes", limit), Hint: "Send it in several requests."})
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		w.Header().Set("Connection", "close")
+		writeError(w, http.StatusRequestTimeout, &types.Error{Code: "08P01", Message: "the body did not come in time"})
 	case err != nil:
 		writeError(w, http.StatusBadRequest, &types.Error{Code: "08P01", Message: "read body: " + err.Error()})
 	default:
 		return body, true
 	}
 	return nil, false
+}
+
+// guarded bounds each write of a stream by writeTimeout, and ends them when the
+// request does: a client that does not read holds nothing up. The deadline is
+// taken away by the function it returns.
+func guarded(w http.ResponseWriter, r *http.Request) (write func([]byte) error, done func()) {
+	rc := http.NewResponseController(w)
+	stop := context.AfterFunc(r.Context(), func() { _ = rc.SetWriteDeadline(time.Unix(1, 0)) })
+	write = func(p []byte) error {
+		_ = rc.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if err := r.Context().Err(); err != nil {
+			return err
+		}
+		if _, err := w.Write(p); err != nil {
+			return err
+		}
+		return rc.Flush()
+	}
+	return write, func() {
+		if stop() {
+			_ = rc.SetWriteDeadline(time.Time{})
+		}
+	}
 }
 
 // open starts a session for a request.
@@ -204,11 +285,15 @@ func statusOf(err error) int {
 		return http.StatusNotFound
 	case types.CodeUnique, types.CodeSerialization:
 		return http.StatusConflict
+	case "42501":
+		return http.StatusForbidden
+	case types.CodeOutOfMemory:
+		return http.StatusBadRequest // over a limit: to come again does not help
 	}
-	switch code[:2] {
+	switch code[:min(2, len(code))] {
 	case "53", "57":
 		return http.StatusServiceUnavailable
-	case "XX", "58":
+	case "XX", "58", "":
 		return http.StatusInternalServerError
 	}
 	return http.StatusBadRequest

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -43,11 +44,16 @@ func (a *API) sql(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, &types.Error{Code: types.CodeSyntax, Message: "params need exactly one statement"})
 		return
 	}
-	var out results
-	if strings.Contains(r.Header.Get("Accept"), "application/x-ndjson") {
-		out = &lines{w: w}
-	} else {
-		out = &document{w: w}
+	stream := strings.Contains(r.Header.Get("Accept"), "application/x-ndjson")
+	if err := refuse(stmts); err != nil {
+		writeError(w, statusOf(err), asError(err))
+		return
+	}
+	var out results = &document{w: w}
+	if stream {
+		write, done := guarded(w, r)
+		defer done()
+		out = &lines{w: w, write: write}
 	}
 	sess, err := a.open(r, out.notice)
 	if err != nil {
@@ -55,17 +61,42 @@ func (a *API) sql(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer sess.Close()
+	out.end(runAll(r.Context(), sess, req, stmts, out))
+}
+
+// refuse tells what does not fit into one request.
+func refuse(stmts []sql.Stmt) error {
+	for _, st := range stmts {
+		switch st := st.(type) {
+		case *sql.Subscribe:
+			return (&types.Error{Code: types.CodeFeature, Message: "SUBSCRIBE is not available in POST /v1/sql",
+				Hint: "Use GET /v1/subscribe/VIEW."}).At(st.Pos())
+		case *sql.Copy:
+			return (&types.Error{Code: types.CodeFeature, Message: "COPY is not available over HTTP",
+				Hint: "Use the PostgreSQL protocol, or POST /v1/sources/NAME."}).At(st.Pos())
+		}
+	}
+	return nil
+}
+
+// runAll runs the statements as one implicit transaction. A block that they open and
+// leave open would be rolled back with the session, so that is an error.
+func runAll(ctx context.Context, sess session.Session, req request, stmts []sql.Stmt, out results) (err error) {
 	sess.Begin()
 	for _, st := range stmts {
-		if err = runOne(r.Context(), sess, req, st, out); err != nil {
+		if err = runOne(ctx, sess, req, st, out); err != nil {
 			sess.Fail()
 			break
 		}
 	}
-	if e := sess.End(r.Context()); err == nil {
+	if e := sess.End(ctx); err == nil {
 		err = e
 	}
-	out.end(err)
+	if err == nil && sess.TxStatus() != 'I' {
+		err = &types.Error{Code: "25000", Message: "the request left a transaction block open; it was rolled back",
+			Hint: "End it with COMMIT, or leave BEGIN out: a request is one transaction."}
+	}
+	return err
 }
 
 // parseRequest reads the body as JSON or, with any other content type, as SQL.
@@ -77,7 +108,11 @@ func parseRequest(r *http.Request, body []byte) (request, error) {
 	req.Query = ""
 	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&req); err != nil {
+	err := d.Decode(&req)
+	if err == nil && d.More() {
+		err = errors.New("there is more behind the object")
+	}
+	if err != nil {
 		return req, &types.Error{Code: types.CodeInvalidText, Message: "request body: " + err.Error(),
 			Hint: `Send {"query": "...", "params": [...]}, or SQL as text/plain.`}
 	}
@@ -89,9 +124,6 @@ func runOne(ctx context.Context, sess session.Session, req request, stmt sql.Stm
 	st, err := sess.Prepare(ctx, req.Query, stmt, nil)
 	if err != nil {
 		return err
-	}
-	if _, ok := st.Plan.(session.Copier); ok {
-		return &types.Error{Code: types.CodeFeature, Message: "COPY is not available over HTTP", Hint: "Use the PostgreSQL protocol, or POST /v1/sources/NAME."}
 	}
 	args, err := arguments(st, req.Params, sess.Style())
 	if err != nil {
@@ -140,7 +172,9 @@ func arguments(st *session.Statement, params []json.RawMessage, style types.Styl
 		}
 		v, err := types.Parse(st.Params[i], text, style)
 		if err != nil {
-			return nil, err
+			e := *asError(err)
+			e.Detail = "It is the value of $" + string(types.AppendInt(nil, int64(i+1))) + "."
+			return nil, &e
 		}
 		args = append(args, v)
 	}
@@ -172,15 +206,29 @@ func namesOf(cols []session.Column) []string {
 }
 
 // document gathers one JSON document:
-// {"results":[{"columns":[{"name":..,"type":..}],"rows":[[..]],"tag":".."}]}.
+// {"results":[{"columns":[{"name":..,"type":..}],"rows":[[..]],"tag":".."}]}, and
+// "notices":[{"severity":..,"code":..,"message":..}] if there are any.
 type document struct {
-	w   http.ResponseWriter
-	buf []byte
-	any bool // this result has rows
-	n   int  // results
+	w       http.ResponseWriter
+	buf     []byte
+	any     bool // this result has rows
+	n       int  // results
+	notices []noticeBody
 }
 
-func (d *document) notice(session.Notice) {}
+// maxNotices bounds the notices of one answer; more are left out.
+const maxNotices = 100
+
+type noticeBody struct {
+	Severity string `json:"severity"`
+	errorBody
+}
+
+func (d *document) notice(n session.Notice) {
+	if len(d.notices) < maxNotices {
+		d.notices = append(d.notices, noticeBody{n.Severity, bodyOf(&n.Error)})
+	}
+}
 
 func (d *document) begin(cols []session.Column) error {
 	if d.n++; d.n > 1 {
@@ -235,14 +283,21 @@ func (d *document) end(err error) {
 		return
 	}
 	d.w.Header().Set("Content-Type", "application/json")
+	tail := []byte("]}\n")
+	if d.notices != nil {
+		text, _ := json.Marshal(d.notices) // strings and numbers
+		tail = append(append([]byte(`],"notices":`), text...), "}\n"...)
+	}
 	_, _ = d.w.Write([]byte(`{"results":[`))
-	_, _ = d.w.Write(append(d.buf, "]}\n"...))
+	_, _ = d.w.Write(append(d.buf, tail...))
 }
 
 // lines streams each row as a JSON object on a line of its own. An error after
-// the first row is a last line {"error":{..}}.
+// the first row is a last line {"error":{..}}. What a statement gave counts only
+// when no error follows. Notices are left out.
 type lines struct {
 	w       http.ResponseWriter
+	write   func([]byte) error
 	names   []string
 	buf     []byte
 	started bool
@@ -261,8 +316,7 @@ func (l *lines) rows(b *batch.Batch, st types.Style) error {
 		l.buf = append(format.AppendJSONRow(l.buf, l.names, b, i, st), '\n')
 	}
 	l.start()
-	_, err := l.w.Write(l.buf)
-	return err
+	return l.write(l.buf)
 }
 
 func (l *lines) start() {
@@ -281,6 +335,7 @@ func (l *lines) end(err error) {
 	case !l.started:
 		writeError(l.w, statusOf(err), asError(err))
 	default:
-		_ = json.NewEncoder(l.w).Encode(map[string]errorBody{"error": bodyOf(asError(err))})
+		text, _ := json.Marshal(map[string]errorBody{"error": bodyOf(asError(err))}) // strings and a number
+		_ = l.write(append(text, '\n'))
 	}
 }

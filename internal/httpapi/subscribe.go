@@ -2,11 +2,13 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/format"
@@ -19,15 +21,10 @@ import (
 // change, as server-sent events {"step":..,"weight":..,"row":{..}}. The id of an
 // event is its step. A comment is sent from time to time to keep the stream alive.
 func (a *API) subscribe(w http.ResponseWriter, r *http.Request) {
-	select {
-	case a.subs <- struct{}{}:
-		defer func() { <-a.subs }()
-	default:
-		w.Header().Set("Retry-After", "1")
-		writeError(w, http.StatusServiceUnavailable, &types.Error{Code: types.CodeTooManyConnections,
-			Message: fmt.Sprintf("more than %d subscribers at once", maxSubscribers)})
+	if !take(w, a.subs, "subscribers") {
 		return
 	}
+	defer func() { <-a.subs }()
 	sess, err := a.open(r, nil)
 	if err != nil {
 		writeError(w, statusOf(err), asError(err))
@@ -43,9 +40,12 @@ func (a *API) subscribe(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)
-	s := &events{w: w, out: http.NewResponseController(w), names: namesOf(cur.Columns()), style: sess.Style()}
+	write, done := guarded(w, r)
+	defer done()
+	s := &events{write: write, keepAlive: a.cfg.KeepAlive, names: namesOf(cur.Columns()), style: sess.Style()}
 	if err := s.run(r.Context(), cur); err != nil && r.Context().Err() == nil {
-		_, _ = fmt.Fprintf(w, "event: error\ndata: %s\n\n", errorJSON(asError(err)))
+		text, _ := json.Marshal(bodyOf(asError(err))) // strings and a number
+		_ = write(fmt.Appendf(nil, "event: error\ndata: %s\n\n", text))
 	}
 }
 
@@ -71,27 +71,21 @@ func quoteName(name string) string {
 	return quoteName(schema) + "." + quoteName(rel)
 }
 
-func errorJSON(e *types.Error) []byte {
-	dst := append([]byte(`{"code":`), format.AppendJSONString(nil, e.Code)...)
-	dst = append(append(dst, `,"message":`...), format.AppendJSONString(nil, e.Message)...)
-	return append(dst, '}')
-}
-
 // events writes the rows of a subscription: step, weight and the row's columns.
 type events struct {
-	w     http.ResponseWriter
-	out   *http.ResponseController
-	names []string // of the cursor: step, weight, ...
-	style types.Style
-	buf   []byte
+	write     func([]byte) error
+	keepAlive time.Duration
+	names     []string // of the cursor: step, weight, ...
+	style     types.Style
+	buf       []byte
 }
 
 func (s *events) run(ctx context.Context, cur session.Cursor) error {
-	if err := s.out.Flush(); err != nil {
+	if err := s.write(nil); err != nil { // the header
 		return err
 	}
 	for {
-		wait, cancel := context.WithTimeout(ctx, keepAliveEvery)
+		wait, cancel := context.WithTimeout(ctx, s.keepAlive)
 		b, err := cur.Next(wait, true)
 		idle := wait.Err() != nil && ctx.Err() == nil
 		cancel()
@@ -108,10 +102,7 @@ func (s *events) run(ctx context.Context, cur session.Cursor) error {
 				s.event(b, i)
 			}
 		}
-		if _, err := s.w.Write(s.buf); err != nil {
-			return err
-		}
-		if err := s.out.Flush(); err != nil {
+		if err := s.write(s.buf); err != nil {
 			return err
 		}
 	}
