@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -48,14 +49,12 @@ func TestDevStopsWhileClientsWait(t *testing.T) {
 	subscriber := n.connect(t)
 	ended := make(chan error, 1)
 	first := make(chan struct{})
+	seen := sync.OnceFunc(func() { close(first) })
 	go func() {
 		res := subscriber.PgConn().Exec(context.Background(), "SUBSCRIBE av")
 		for res.NextResult() {
 			for r := res.ResultReader(); r.NextRow(); {
-				if first != nil {
-					close(first)
-					first = nil
-				}
+				seen()
 			}
 		}
 		ended <- res.Close()
