@@ -3,15 +3,34 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/sql"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
-// initialise runs the statements of text, each by itself.
+// maxShown is how much of a statement an error shows, in bytes.
+const maxShown = 80
+
+// place says which statement of text begins at byte pos.
+func place(text string, pos, end int) string {
+	line := 1 + strings.Count(text[:pos], "\n")
+	stmt := strings.Join(strings.Fields(text[pos:end]), " ")
+	if len(stmt) > maxShown {
+		stmt = strings.ToValidUTF8(stmt[:maxShown], "") + "..."
+	}
+	return fmt.Sprintf("line %d: %s", line, stmt)
+}
+
+// initialise runs the statements of text, each by itself. An error names the line.
 func (n *Node) initialise(ctx context.Context, text string) error {
 	stmts, err := sql.Parse(text, sql.Options{})
+	var se *sql.Error
+	if errors.As(err, &se) {
+		return fmt.Errorf("line %d: %w", 1+strings.Count(text[:min(max(se.Pos, 0), len(text))], "\n"), err)
+	}
 	if err != nil {
 		return err
 	}
@@ -33,7 +52,7 @@ func (n *Node) initialise(ctx context.Context, text string) error {
 			continue
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("%s: %w", place(text, stmt.Pos(), stmt.End()), err)
 		}
 	}
 	return nil

@@ -12,12 +12,14 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tidemill/tidemill/internal/engine"
 	"github.com/tidemill/tidemill/internal/fabric"
 	"github.com/tidemill/tidemill/internal/httpapi"
 	"github.com/tidemill/tidemill/internal/pgserver"
 	"github.com/tidemill/tidemill/internal/session"
+	"github.com/tidemill/tidemill/internal/types"
 )
 
 // The one user and database of a node without configuration.
@@ -54,17 +56,18 @@ type Addrs struct{ PG, HTTP, NATS string }
 
 // Node is a running node. It is safe for concurrent use.
 type Node struct {
-	cfg    Config
-	addrs  Addrs
-	fabric *fabric.Fabric
-	engine *engine.Engine
-	pg     *pgserver.Server
-	http   *http.Server
-	stop   context.CancelFunc // ends the context of HTTP requests
-	failed chan error         // the first failure; one is kept
-	wg     sync.WaitGroup     // servers
-	once   sync.Once
-	err    error // of Close
+	cfg     Config
+	addrs   Addrs
+	fabric  *fabric.Fabric
+	engine  *engine.Engine
+	pg      *pgserver.Server
+	http    *http.Server
+	stop    context.CancelCauseFunc // ends what the front doors have under way
+	failed  chan error              // the first failure; one is kept
+	wg      sync.WaitGroup          // servers
+	closing atomic.Bool
+	once    sync.Once
+	err     error // of Close
 }
 
 // Start starts a node and returns when it is ready: its views are as they were, and
@@ -81,7 +84,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 		return nil, fmt.Errorf("start node: %w", err)
 	}
 	n = &Node{cfg: cfg, failed: make(chan error, 1)}
-	base, stop := context.WithCancel(context.WithoutCancel(ctx))
+	base, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	n.stop = stop
 	defer func() {
 		if err != nil {
@@ -120,7 +123,7 @@ func (n *Node) startEngine(ctx context.Context) error {
 	n.engine = e
 	n.wg.Go(func() {
 		<-e.Done()
-		if err := e.Err(); err != nil {
+		if err := e.Err(); err != nil && !n.closing.Load() {
 			n.fail(err)
 		}
 	})
@@ -190,7 +193,8 @@ func (n *Node) Close(ctx context.Context) error {
 
 func (n *Node) close(ctx context.Context) error {
 	var errs []error
-	n.stop()
+	n.closing.Store(true)
+	n.stop(&types.Error{Code: "57P01", Message: "terminating connection due to administrator command"})
 	if n.http != nil {
 		if err := n.http.Shutdown(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("stop HTTP: %w", err), n.http.Close())
