@@ -8,8 +8,8 @@ require (
 )
 
 require (
-	github.com/golang/protobuf v1.4.2 // indirect
-	google.golang.org/protobuf v1.23.0 // indirect
+	github.com/golang/protobuf v1.5.0 // indirect
+	google.golang.org/protobuf v1.36.12 // indirect
 )
 
 replace github.com/tidemill/tidemill => ../../..
