@@ -87,6 +87,7 @@ type matches struct {
 	weights      []int64
 	k            []uint32 // which of the block's selected rows
 	none         []uint32
+	at, rows     []uint32 // of pairAll: rows of the block, and of the other side to pair with next
 }
 
 func newJoin(env Env, op *Join) (Operator, error) {
@@ -150,6 +151,7 @@ func (j *join) scratch() {
 		mine: make([]uint32, 0, batch.BlockRows), theirs: make([]uint32, 0, batch.BlockRows),
 		weights: make([]int64, 0, batch.BlockRows), k: make([]uint32, 0, batch.BlockRows),
 		none: []uint32{},
+		at:   make([]uint32, 0, probeRows), rows: make([]uint32, 0, probeRows),
 	}
 	j.loneIDs = make([]uint32, 0, batch.BlockRows)
 	j.loneW = make([]int64, 0, batch.BlockRows)
@@ -253,13 +255,16 @@ func (j *join) pushPlain(st *Step, port int, b *batch.Batch, out Emitter) {
 	lone := j.apart[:0]
 	for from := 0; from < len(j.keys); from += probeRows {
 		to := min(from+probeRows, len(j.keys))
-		for k, g := range other.m.findAll(j.keys[from:to], b, me.keys, from) {
-			if me.gate != gateNone && me.gate.open(other.m.oldWeight(g)) {
-				lone = append(lone, uint32(b.Row(from+k)))
+		groups := other.m.findAll(j.keys[from:to], b, me.keys, from)
+		if me.gate != gateNone {
+			for k, g := range groups {
+				if me.gate.open(other.m.oldWeight(g)) {
+					lone = append(lone, uint32(b.Row(from+k)))
+				}
 			}
-			if g != 0 && j.pairs {
-				j.pairWith(st, port, b, from+k, g, out)
-			}
+		}
+		if j.pairs {
+			j.pairAll(st, port, b, from, other.m.heads[:to-from], out)
 		}
 	}
 	j.emitPairs(st, port, b, out)
@@ -270,6 +275,42 @@ func (j *join) pushPlain(st *Step, port int, b *batch.Batch, out Emitter) {
 		me.m.addKeys(j.keys, b, me.keys)
 	} else {
 		me.m.addAll(j.keys, j.rows, b, nil, nil)
+	}
+}
+
+// pairAll pairs the rows of b from the from-th on each with the rows of a group of
+// the other side, whose first rows are given (0 for none). It takes one row of each
+// group in turn, because the memory of rows of one group is waited for one by one.
+func (j *join) pairAll(st *Step, port int, b *batch.Batch, from int, heads []uint32, out Emitter) {
+	other := j.sides[1-port].m
+	p := &j.match
+	at, rows := p.at[:0], p.rows[:0]
+	for k, r := range heads {
+		if r != 0 {
+			at, rows = append(at, uint32(b.Row(from+k))), append(rows, r)
+		}
+	}
+	for len(rows) > 0 {
+		if len(p.mine)+len(rows) > batch.BlockRows {
+			j.emitPairs(st, port, b, out)
+			if st.Stopped() {
+				return
+			}
+		}
+		more := 0
+		for x, r := range rows {
+			words := other.row(r)
+			if theirs := int64(words[rowWeight]); theirs != 0 {
+				p.mine = append(p.mine, at[x])
+				p.theirs = append(p.theirs, r)
+				p.weights = append(p.weights, b.Weight(int(at[x]))*theirs)
+			}
+			if r = next(words); r != 0 {
+				at[more], rows[more] = at[x], r
+				more++
+			}
+		}
+		at, rows = at[:more], rows[:more]
 	}
 }
 

@@ -6,8 +6,11 @@ import (
 )
 
 // multimap holds the rows of a relation grouped by a key: for each distinct row
-// its weight, for each key the sum of the weights. Rows are found by their whole,
-// so that a withdrawal costs the same in a small group and in a large one.
+// its weight, for each key the sum of the weights. The rows of a group are a list.
+// In a small group a row is found by walking it, which a few bits of the rows'
+// hashes mostly spare those that are new; the rows of a large group are also in an
+// index, so that a withdrawal costs no more there. A key of one integer is kept in
+// the group instead of its hash, so that its rows need not be looked at.
 //
 // Rows whose weight has come to 0 stay until endStep, and with them their group:
 // within a step the rows of a key may go and come back in any order.
@@ -18,26 +21,47 @@ type multimap struct {
 	keysOnly bool  // rows are keys, groups have one row, rows have no weight of their own
 	trackG   bool  // note groups' weights at the start of the step
 	trackR   bool  // note rows' weights and counts at the start of the step
+	intKey   bool  // the key is one column of integers
 
 	groups   [][]group
 	nextG    uint32
 	freeG    uint32
 	byKey    index
-	byRow    index
+	byRow    index  // rows of groups with more than fewRows
+	nullHash uint64 // with intKey: the hash of NULL, if nullG is not 0
+	nullG    uint32 // with intKey: the group of NULL, which byKey does not have
 	touchedG []touchedGroup
 	touchedR []touchedRow
 	deadG    []uint32 // keysOnly: groups whose weight has been 0
 	found    []uint32 // scratch of findAll
-	heads    []uint32
+	heads    []uint32 // scratch of findAll: the groups' first rows
+	few      batch.Batch
+	fewIDs   []uint32
+	fewHash  []uint64
+	fetched  uint64 // keeps the loads of fetch from being left out
 }
 
-// group is the rows of one key.
+// group is the rows of one key. Two fit a cache line.
 type group struct {
-	hash    uint64
+	id      uint64 // the key's hash or, with intKey, its value
 	weight  int64
 	head    uint32 // first row; rows are linked both ways
 	touched uint32 // 1 + index in touchedG
+	rows    uint32 // how many, up to fewRows; or manyRows or freedGroup
+	filter  uint32 // with few rows: a bit for each row's hash that has been here
 }
+
+const (
+	// fewRows is how many rows of a group are searched one by one.
+	fewRows = 8
+	// manyRows marks a group whose rows are in byRow. It stays so until it is empty.
+	manyRows = fewRows + 1
+	// freedGroup marks groups on the free list: deadG may name one twice.
+	freedGroup = manyRows + 1
+)
+
+// filterBit is a row's bit in its group's filter.
+func filterBit(rowHash uint64) uint32 { return 1 << (rowHash >> 32 & 31) }
 
 // touchedGroup is a group that changed in this step.
 type touchedGroup struct {
@@ -64,11 +88,15 @@ const (
 	rowCounted = 4 // words of a row with a count
 )
 
-const groupChunkBits = 10
+const (
+	groupChunkBits = 10
+	groupBytes     = 32
+)
 
 func newMultimap(ts []types.Type, keys []int, header int) *multimap {
 	m := &multimap{rowStore: newRowStore(ts, header), keys: keys, nextG: 1}
 	m.all = allColumns(ts)
+	m.intKey = len(keys) == 1 && ts[keys[0]].Layout() == types.LayoutInt
 	m.found, m.heads = make([]uint32, probeRows), make([]uint32, probeRows)
 	return m
 }
@@ -86,7 +114,7 @@ func newKeyCounts(ts []types.Type, keys []int) *multimap {
 }
 
 func (m *multimap) bytes() int64 {
-	return m.rowStore.bytes() + m.byKey.bytes + m.byRow.bytes + int64(len(m.groups))<<groupChunkBits*24
+	return m.rowStore.bytes() + m.byKey.bytes + m.byRow.bytes + int64(len(m.groups))<<groupChunkBits*groupBytes
 }
 
 func (m *multimap) group(g uint32) *group {
@@ -95,9 +123,16 @@ func (m *multimap) group(g uint32) *group {
 
 // find returns the group whose key is columns cols of physical row i of b, or 0.
 func (m *multimap) find(hash uint64, b *batch.Batch, cols []int, i int) uint32 {
+	if m.intKey {
+		col := &b.Cols[cols[0]]
+		if col.Type.Layout() == types.LayoutNone || col.Null(i) {
+			return m.nullG
+		}
+		return m.findInt(hash, col.I64[i])
+	}
 	p := m.byKey.probe(hash)
 	for g := p.next(); g != 0; g = p.next() {
-		if gr := m.group(g); gr.hash == hash && m.equalKey(m.row(gr.head), b, cols, i) {
+		if gr := m.group(g); gr.id == hash && m.equalKey(m.row(gr.head), b, cols, i) {
 			return g
 		}
 	}
@@ -109,8 +144,43 @@ func (m *multimap) find(hash uint64, b *batch.Batch, cols []int, i int) uint32 {
 const probeRows = 512
 
 // findAll is find for the selected rows from..from+len(hashes) of b; the result is
-// valid until the next call.
+// valid until the next call, as are the groups' first rows in m.heads.
 func (m *multimap) findAll(hashes []uint64, b *batch.Batch, cols []int, from int) []uint32 {
+	groups := m.found[:len(hashes)]
+	if col := oneInt(b, cols); col != nil && m.intKey {
+		m.findInts(hashes, b, col, from)
+		return groups
+	}
+	heads := m.heads[:len(hashes)]
+	for k, h := range hashes {
+		p := m.byKey.probe(h)
+		groups[k] = p.next()
+	}
+	for k, g := range groups {
+		heads[k] = 0
+		if g == 0 || m.intKey {
+			continue
+		}
+		if gr := m.group(g); gr.id == hashes[k] {
+			heads[k] = gr.head
+		}
+	}
+	for k, row := range heads {
+		if row != 0 && !m.equalKey(m.row(row), b, cols, b.Row(from+k)) {
+			heads[k] = 0
+		}
+	}
+	for k := range groups {
+		if heads[k] == 0 && (groups[k] != 0 || m.intKey) { // another key with the same tag, or NULL
+			groups[k] = m.find(hashes[k], b, cols, b.Row(from+k))
+			heads[k] = m.headOf(groups[k])
+		}
+	}
+	return groups
+}
+
+// findInts is findAll for a key of one integer, whose values are col.
+func (m *multimap) findInts(hashes []uint64, b *batch.Batch, col []int64, from int) {
 	groups, heads := m.found[:len(hashes)], m.heads[:len(hashes)]
 	for k, h := range hashes {
 		p := m.byKey.probe(h)
@@ -118,35 +188,54 @@ func (m *multimap) findAll(hashes []uint64, b *batch.Batch, cols []int, from int
 	}
 	for k, g := range groups {
 		heads[k] = 0
-		if g != 0 {
-			if gr := m.group(g); gr.hash == hashes[k] {
-				heads[k] = gr.head
-			}
+		if g == 0 {
+			continue
+		}
+		i := b.Row(from + k)
+		gr := m.group(g)
+		if gr.id == uint64(col[i]) {
+			heads[k] = gr.head
+			continue
+		}
+		groups[k] = m.findInt(hashes[k], col[i]) // another key with the same tag
+		heads[k] = m.headOf(groups[k])
+	}
+}
+
+// findInt is find for a key of one integer.
+func (m *multimap) findInt(hash uint64, v int64) uint32 {
+	p := m.byKey.probe(hash)
+	for g := p.next(); g != 0; g = p.next() {
+		if m.group(g).id == uint64(v) {
+			return g
 		}
 	}
-	if col := oneInt(b, cols); col != nil {
-		c := m.keys[0]
-		at := m.fields[c].at
-		for k, row := range heads {
-			if row != 0 {
-				if w := m.row(row); int64(w[at]) != col[b.Row(from+k)] || m.null(w, c) {
-					heads[k] = 0
-				}
-			}
-		}
-	} else {
-		for k, row := range heads {
-			if row != 0 && !m.equalKey(m.row(row), b, cols, b.Row(from+k)) {
-				heads[k] = 0
-			}
+	return 0
+}
+
+// headOf returns the first row of group g; g may be 0.
+func (m *multimap) headOf(g uint32) uint32 {
+	if g == 0 {
+		return 0
+	}
+	return m.group(g).head
+}
+
+// fetch brings the given rows near, all at once; their numbers may be 0.
+func (m *multimap) fetch(rows []uint32) {
+	for _, r := range rows {
+		if r != 0 {
+			m.fetched += m.row(r)[rowLinks]
 		}
 	}
-	for k, g := range groups {
-		if g != 0 && heads[k] == 0 { // another key with the same tag
-			groups[k] = m.find(hashes[k], b, cols, b.Row(from+k))
-		}
+}
+
+// hashOf returns the hash of the key of group g.
+func (m *multimap) hashOf(gr *group) uint64 {
+	if m.intKey {
+		return types.HashInt(int64(gr.id))
 	}
-	return groups
+	return gr.id
 }
 
 // oneInt returns the values of the key if it is one integer column without NULLs.
@@ -172,11 +261,7 @@ func (m *multimap) addAll(keys, rows []uint64, b *batch.Batch, ids []uint32, fre
 	for from := 0; from < len(keys); from += probeRows {
 		to := min(from+probeRows, len(keys))
 		groups := m.findAll(keys[from:to], b, m.keys, from)
-		rowIDs := m.heads[:to-from] // findAll is done with them
-		for k, h := range rows[from:to] {
-			p := m.byRow.probe(h)
-			rowIDs[k] = p.next()
-		}
+		m.fetch(m.heads[:to-from])
 		for k, g := range groups {
 			i := b.Row(from + k)
 			row, isNew := m.add(keys[from+k], rows[from+k], b, i, b.Weight(i), g)
@@ -190,12 +275,27 @@ func (m *multimap) addAll(keys, rows []uint64, b *batch.Batch, ids []uint32, fre
 // findAs returns the group with the key of group g of o, or 0.
 func (m *multimap) findAs(o *multimap, g uint32) uint32 {
 	og := o.group(g)
-	ow := o.row(og.head)
-	p := m.byKey.probe(og.hash)
+	if m.intKey && o.intKey {
+		if g == o.nullG {
+			return m.nullG
+		}
+		return m.findInt(o.hashOf(og), int64(og.id))
+	}
+	if m.intKey { // and the other key is of no type: NULL
+		return m.nullG
+	}
+	if o.intKey && g != o.nullG { // and m's key is NULL
+		return 0
+	}
+	ow, hash := o.row(og.head), og.id
+	if o.intKey {
+		hash = o.nullHash
+	}
+	p := m.byKey.probe(hash)
 next:
 	for g := p.next(); g != 0; g = p.next() {
 		gr := m.group(g)
-		if gr.hash != og.hash {
+		if gr.id != hash {
 			continue
 		}
 		w := m.row(gr.head)
@@ -230,8 +330,7 @@ func (m *multimap) addKey(hash uint64, b *batch.Batch, cols []int, i int, w int6
 	if g == 0 {
 		row := m.alloc()
 		m.write(m.row(row), b, cols, i)
-		g = m.newGroup(hash)
-		m.group(g).head = row
+		g = m.newGroup(hash, row)
 	}
 	m.addWeight(g, w)
 	if m.group(g).weight == 0 {
@@ -242,11 +341,11 @@ func (m *multimap) addKey(hash uint64, b *batch.Batch, cols []int, i int, w int6
 // add adds weight w to row i of b, whose group is g if that is known. It returns the
 // row and whether it is new.
 func (m *multimap) add(keyHash, rowHash uint64, b *batch.Batch, i int, w int64, g uint32) (row uint32, fresh bool) {
-	p := m.byRow.probe(rowHash)
-	for row = p.next(); row != 0; row = p.next() {
-		if m.same(m.row(row), b, m.all, i) {
-			break
-		}
+	if g == 0 {
+		g = m.find(keyHash, b, m.keys, i)
+	}
+	if g != 0 {
+		row = m.lookUp(m.group(g), rowHash, b, i)
 	}
 	if row == 0 {
 		row, fresh = m.insert(keyHash, rowHash, b, i, g), true
@@ -265,28 +364,80 @@ func (m *multimap) add(keyHash, rowHash uint64, b *batch.Batch, i int, w int64, 
 	return row, fresh
 }
 
+// lookUp returns the row of a group that is row i of b, or 0.
+func (m *multimap) lookUp(gr *group, rowHash uint64, b *batch.Batch, i int) uint32 {
+	if gr.rows == manyRows {
+		p := m.byRow.probe(rowHash)
+		for row := p.next(); row != 0; row = p.next() {
+			if m.same(m.row(row), b, m.all, i) {
+				return row
+			}
+		}
+		return 0
+	}
+	if gr.filter&filterBit(rowHash) == 0 {
+		return 0
+	}
+	for row := gr.head; row != 0; {
+		w := m.row(row)
+		if m.same(w, b, m.all, i) {
+			return row
+		}
+		row = next(w)
+	}
+	return 0
+}
+
+// insert enters a new row in group g, or in a new group if g is 0.
 func (m *multimap) insert(keyHash, rowHash uint64, b *batch.Batch, i int, g uint32) uint32 {
-	if g == 0 {
-		g = m.find(keyHash, b, m.keys, i)
-	}
-	if g == 0 {
-		g = m.newGroup(keyHash)
-	}
 	row := m.alloc()
 	w := m.row(row)
 	m.write(w, b, m.all, i)
-	gr := m.group(g)
-	w[rowLinks] = uint64(gr.head) << 32
-	if gr.head != 0 {
-		m.row(gr.head)[rowLinks] |= uint64(row)
+	if g == 0 {
+		g = m.newGroup(keyHash, row)
 	}
-	gr.head = row
+	gr := m.group(g)
+	if gr.head != row {
+		w[rowLinks] = uint64(gr.head) << 32
+		m.row(gr.head)[rowLinks] |= uint64(row)
+		gr.head = row
+	}
 	w[rowGroup] = uint64(g) << 32
-	m.byRow.add(rowHash, row)
+	switch {
+	case gr.rows < fewRows:
+		gr.rows++
+		gr.filter |= filterBit(rowHash)
+	case gr.rows == fewRows:
+		gr.rows = manyRows
+		m.indexRows(gr)
+	default:
+		m.byRow.add(rowHash, row)
+	}
 	return row
 }
 
-func (m *multimap) newGroup(hash uint64) uint32 {
+// indexRows enters the rows of a group in byRow, once there are more than a few.
+func (m *multimap) indexRows(gr *group) {
+	if m.fewHash == nil {
+		m.fewIDs, m.fewHash = make([]uint32, 0, manyRows), make([]uint64, manyRows)
+		m.few.Cols = make([]batch.Column, len(m.fields))
+	}
+	m.fewIDs = m.fewIDs[:0]
+	for r := gr.head; r != 0; r = next(m.row(r)) {
+		m.fewIDs = append(m.fewIDs, r)
+	}
+	for c := range m.few.Cols {
+		m.few.Cols[c].Type = m.types[c]
+		m.gather(&m.few.Cols[c], c, m.fewIDs)
+	}
+	m.few.N = len(m.fewIDs)
+	for k, h := range batch.HashRows(m.fewHash, &m.few, m.all) {
+		m.byRow.add(h, m.fewIDs[k])
+	}
+}
+
+// newGroup returns a group for the key of the given row, which is its first.
+func (m *multimap) newGroup(hash uint64, row uint32) uint32 {
 	g := m.freeG
 	if g != 0 {
 		m.freeG = m.group(g).head
@@ -297,7 +448,16 @@ func (m *multimap) newGroup(hash uint64) uint32 {
 			m.groups = append(m.groups, make([]group, 1<<groupChunkBits))
 		}
 	}
-	*m.group(g) = group{hash: hash}
+	gr := m.group(g)
+	*gr = group{id: hash, head: row}
+	if m.intKey {
+		w, c := m.row(row), m.keys[0]
+		if m.null(w, c) {
+			m.nullG, m.nullHash = g, hash
+			return g
+		}
+		gr.id = w[m.fields[c].at]
+	}
 	m.byKey.add(hash, g)
 	return g
 }
@@ -361,28 +521,34 @@ func (m *multimap) endStep() {
 	}
 	m.touchedR = m.touchedR[:0]
 	for _, g := range m.deadG {
-		if gr := m.group(g); gr.weight == 0 && gr.hash != freedHash {
+		if gr := m.group(g); gr.weight == 0 && gr.rows != freedGroup {
 			m.release(gr.head)
-			m.byKey.remove(gr.hash, g)
 			m.freeGroup(g)
 		}
 	}
 	m.deadG = m.deadG[:0]
 }
 
-// freedHash marks groups on the free list: deadG may name one twice.
-const freedHash = ^uint64(0)
-
 func (m *multimap) freeGroup(g uint32) {
-	*m.group(g) = group{hash: freedHash, head: m.freeG}
+	gr := m.group(g)
+	if m.intKey && g == m.nullG {
+		m.nullG = 0
+	} else {
+		m.byKey.remove(m.hashOf(gr), g)
+	}
+	*gr = group{head: m.freeG, rows: freedGroup}
 	m.freeG = g
 }
 
 func (m *multimap) remove(row uint32, w []uint64, hash uint64) {
-	m.byRow.remove(hash, row)
 	after, before := uint32(w[rowLinks]>>32), uint32(w[rowLinks])
 	g := uint32(w[rowGroup] >> 32)
 	gr := m.group(g)
+	if gr.rows == manyRows {
+		m.byRow.remove(hash, row)
+	} else {
+		gr.rows--
+	}
 	if before != 0 {
 		bw := m.row(before)
 		bw[rowLinks] = bw[rowLinks]&(1<<32-1) | uint64(after)<<32
@@ -395,7 +561,6 @@ func (m *multimap) remove(row uint32, w []uint64, hash uint64) {
 	}
 	m.release(row)
 	if gr.head == 0 {
-		m.byKey.remove(gr.hash, g)
 		m.freeGroup(g)
 	}
 }

@@ -14,13 +14,15 @@ import (
 // NULL, and the values: one word each, decimals three, intervals two. Text is in
 // an arena. Nothing in it is a Go pointer, so the collector has no work with it.
 type rowStore struct {
-	fields []field
-	nulls  int // index of the first word of NULL bits
-	stride int
-	chunks [][]uint64
-	next   uint32 // lowest number never given out
-	free   uint32 // head of a list through the first words of freed rows
-	text   arena
+	types   []types.Type
+	fields  []field
+	nulls   int // index of the first word of NULL bits
+	stride  int
+	chunks  [][]uint64
+	next    uint32 // lowest number never given out
+	free    uint32 // head of a list through the first words of freed rows
+	text    arena
+	anyNull bool // a row with a NULL has been written
 }
 
 // field is where a column's value is in a row.
@@ -35,7 +37,7 @@ const (
 )
 
 func newRowStore(ts []types.Type, header int) *rowStore {
-	s := &rowStore{nulls: header, next: 1}
+	s := &rowStore{types: ts, nulls: header, next: 1}
 	at := header + (len(ts)+63)/64
 	for _, t := range ts {
 		f := field{layout: t.Layout(), at: at}
@@ -125,6 +127,7 @@ func (s *rowStore) write(w []uint64, b *batch.Batch, cols []int, i int) {
 		col := &b.Cols[cols[c]]
 		if f.layout == types.LayoutNone || col.Null(i) {
 			w[s.nulls+c>>6] |= 1 << (uint(c) & 63)
+			s.anyNull = true
 			continue
 		}
 		switch f.layout {
@@ -301,13 +304,15 @@ func (s *rowStore) gather(dst *batch.Column, c int, ids []uint32) {
 	n := len(ids)
 	dst.Valid = nil
 	var valid batch.Bitmap
-	for k, id := range ids {
-		w := s.row(id)
-		if s.null(w, c) {
-			if valid == nil {
-				valid = ones(n)
+	if s.anyNull {
+		for k, id := range ids {
+			w := s.row(id)
+			if s.null(w, c) {
+				if valid == nil {
+					valid = ones(n)
+				}
+				valid.Clear(k)
 			}
-			valid.Clear(k)
 		}
 	}
 	dst.Valid = valid
