@@ -58,13 +58,12 @@ type SourceInfo struct {
 
 // ViewInfo is how a table, view or index is held.
 type ViewInfo struct {
-	ID         catalog.ID
-	Name       string
-	Kind       string
-	Rows       int64
-	Bytes      int64 // of the rows kept for reading
-	StateBytes int64 // of the operators
-	Step       uint64
+	ID    catalog.ID
+	Name  string
+	Kind  string
+	Rows  int64
+	Bytes int64 // of its rows, its indexes, its recent changes and the state of its circuit
+	Step  uint64
 }
 
 // SinkInfo is how a sink is doing.

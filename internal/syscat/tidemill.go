@@ -15,9 +15,9 @@ func tidemillTables() []Table {
 					r.add(s.ID, s.Name, s.Connector, s.State, s.Position, s.Lag, orNull(s.Error))
 				}
 			}),
-		tide("relations", 13152, "id oid, name name, kind text, rows int8, bytes int8, state_bytes int8, step int8", func(e *Env, r *rows) {
+		tide("relations", 13152, "id oid, name name, kind text, rows int8, bytes int8, step int8", func(e *Env, r *rows) {
 			for _, v := range e.Views {
-				r.add(v.ID, v.Name, v.Kind, v.Rows, v.Bytes, v.StateBytes, v.Step)
+				r.add(v.ID, v.Name, v.Kind, v.Rows, v.Bytes, v.Step)
 			}
 		}),
 		tide("sinks", 13153, "id oid, name name, connector text, state text, step int8, lag int8, error text", func(e *Env, r *rows) {
