@@ -25,7 +25,7 @@ func configure(flags *pflag.FlagSet) error {
 		env := "TIDEMILL_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		value, from := os.Getenv(env), env
 		if value == "" {
-			value, from = file[f.Name], flagConfig+" key "+f.Name
+			value, from = file.values[f.Name], file.name+": key "+f.Name
 		}
 		if value == "" {
 			return
@@ -39,23 +39,29 @@ func configure(flags *pflag.FlagSet) error {
 
 const flagConfig = "config"
 
+// settings are the keys of a configuration file.
+type settings struct {
+	name   string
+	values map[string]string
+}
+
 // configFile reads the file that --config or TIDEMILL_CONFIG names. Keys that are
 // no command's flags are errors.
-func configFile(flags *pflag.FlagSet) (map[string]string, error) {
+func configFile(flags *pflag.FlagSet) (settings, error) {
 	name, _ := flags.GetString(flagConfig)
 	if name == "" {
 		name = os.Getenv("TIDEMILL_CONFIG")
 	}
 	if name == "" {
-		return nil, nil
+		return settings{}, nil
 	}
 	text, err := os.ReadFile(name)
 	if err != nil {
-		return nil, err
+		return settings{}, err
 	}
 	var raw map[string]any
 	if err := yaml.Unmarshal(text, &raw); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return settings{}, fmt.Errorf("%s: %w", name, err)
 	}
 	known := knownFlags()
 	out := map[string]string{}
@@ -66,11 +72,16 @@ func configFile(flags *pflag.FlagSet) (map[string]string, error) {
 	sort.Strings(keys)
 	for _, k := range keys {
 		if !known[k] {
-			return nil, fmt.Errorf("%s: unknown key %q", name, k)
+			return settings{}, fmt.Errorf("%s: unknown key %q", name, k)
 		}
-		out[k] = fmt.Sprint(raw[k])
+		switch raw[k].(type) {
+		case string, bool, int, int64, uint64, float64:
+			out[k] = fmt.Sprint(raw[k])
+		default:
+			return settings{}, fmt.Errorf("%s: key %s: want one value, not %v", name, k, raw[k])
+		}
 	}
-	return out, nil
+	return settings{name, out}, nil
 }
 
 // knownFlags is the names of every command's flags: one file serves all commands.
