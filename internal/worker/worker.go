@@ -22,6 +22,7 @@ const smallStep = 2048
 type Worker struct {
 	workers  int
 	circuits []*circuit // each after those it reads
+	failed   error      // of the step that spent it
 }
 
 type circuit struct {
@@ -106,7 +107,18 @@ func (w *Worker) Remove(key string) {
 // Step runs step n: feeds are the changes of tables and sources. It returns what
 // changed in each circuit's result, in the order of the circuits, without those
 // that nothing reached.
+//
+// After an error every later step is refused.
 func (w *Worker) Step(n uint64, now int64, feeds []flow.Feed) ([]Output, error) {
+	if w.failed != nil {
+		return nil, fmt.Errorf("step %d: an earlier step failed: %w", n, w.failed)
+	}
+	out, err := w.step(n, now, feeds)
+	w.failed = err
+	return out, err
+}
+
+func (w *Worker) step(n uint64, now int64, feeds []flow.Feed) ([]Output, error) {
 	changed := make(map[string][]*batch.Batch, len(feeds))
 	for _, f := range feeds {
 		changed[f.Rel] = append(changed[f.Rel], f.Blocks...)

@@ -46,7 +46,7 @@ func add(t *testing.T, w *Worker, key string, spec *flow.Spec) {
 
 func TestChangesRunThroughCircuitsOnCircuits(t *testing.T) {
 	var want [][]string
-	for _, workers := range []int{1, 3} {
+	for _, workers := range []int{1, 2, 3, 8} {
 		rng := rand.New(rand.NewPCG(1, 1))
 		w := New(workers)
 		add(t, w, "a", distinctOf("t"))
@@ -93,6 +93,10 @@ func TestAPanicIsAnError(t *testing.T) {
 		var p *PanicError
 		if !errors.As(err, &p) || p.Circuit != "a" || len(p.Stack) == 0 {
 			t.Fatalf("%d rows: %v", n, err)
+		}
+		good := rows(rand.New(rand.NewPCG(1, 1)), 1)
+		if out, err := w.Step(2, 0, []flow.Feed{{Rel: "t", Blocks: []*batch.Batch{good}}}); out != nil || !errors.As(err, &p) {
+			t.Errorf("%d rows: the step after a panic: %v, %v", n, out, err)
 		}
 	}
 }
