@@ -20,6 +20,7 @@ type changes struct {
 	rows map[string]int64 // weight of each row after step
 	step int64            // the last step that is complete
 	last []change         // of the step that comes in; it may be cut short
+	n    int              // complete steps
 }
 
 type change struct {
@@ -60,6 +61,7 @@ func (c *changes) add(row []string) error {
 
 // settle applies the last step, which is complete.
 func (c *changes) settle() error {
+	c.n++
 	for _, x := range c.last {
 		c.step = x.step
 		if c.rows[x.row] += x.weight; c.rows[x.row] == 0 {
@@ -270,6 +272,7 @@ func (k *killTest) checkSubscriber(t *testing.T, c *pgx.Conn) {
 		t.Errorf("%s: %v", query, err)
 		return
 	}
+	k.followed += s.n
 	partial := append([]change(nil), s.last...)
 	s.last = nil
 	got := map[change]bool{}

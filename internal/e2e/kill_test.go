@@ -97,6 +97,7 @@ type killTest struct {
 	seen      *changes            // of the subscriber
 	errs      []string            // what readers found wrong
 	acked     [6]int              // statements answered: ledger, transfers, posts, messages, views, reads
+	followed  int                 // steps that subscribers saw before a crash, and that lead to what is there after it
 }
 
 func (k *killTest) prepare(t *testing.T) {
@@ -149,6 +150,6 @@ func (k *killTest) killStarting(t *testing.T) {
 }
 
 func (k *killTest) tally() string {
-	return fmt.Sprintf("answered: %d ledger statements, %d transfers, %d posted records, %d messages, %d view statements, %d reads",
-		k.acked[0], k.acked[1], k.acked[2], k.acked[3], k.acked[4], k.acked[5])
+	return fmt.Sprintf("answered: %d ledger statements, %d transfers, %d posted records, %d messages, %d view statements, %d reads; %d steps followed",
+		k.acked[0], k.acked[1], k.acked[2], k.acked[3], k.acked[4], k.acked[5], k.followed)
 }
