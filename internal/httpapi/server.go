@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/session"
-	"github.com/tidemill/tidemill/internal/sql"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -264,17 +263,7 @@ func mediaType(r *http.Request) string {
 
 // asError turns any error into one with a SQLSTATE.
 func asError(err error) *types.Error {
-	var te *types.Error
-	var se *sql.Error
-	switch {
-	case errors.As(err, &te):
-		return te
-	case errors.As(err, &se):
-		return &types.Error{Code: se.Code, Message: se.Message, Detail: se.Detail, Hint: se.Hint, Pos: se.Pos + 1}
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return &types.Error{Code: types.CodeQueryCanceled, Message: "request ended before the statement did"}
-	}
-	return &types.Error{Code: types.CodeInternal, Message: err.Error()}
+	return session.AsError(err, "request ended before the statement did")
 }
 
 // statusOf maps the class of a SQLSTATE to a status.

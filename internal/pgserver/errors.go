@@ -1,14 +1,12 @@
 package pgserver
 
 import (
-	"context"
 	"errors"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tidemill/tidemill/internal/session"
-	"github.com/tidemill/tidemill/internal/sql"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -26,17 +24,7 @@ func (e *textError) Unwrap() error { return e.err }
 
 // asError turns any error into one with a SQLSTATE.
 func asError(err error) *types.Error {
-	var te *types.Error
-	var se *sql.Error
-	switch {
-	case errors.As(err, &te):
-		return te
-	case errors.As(err, &se):
-		return &types.Error{Code: se.Code, Message: se.Message, Detail: se.Detail, Hint: se.Hint, Pos: se.Pos + 1}
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return &types.Error{Code: types.CodeQueryCanceled, Message: "canceling statement due to user request"}
-	}
-	return &types.Error{Code: types.CodeInternal, Message: err.Error()}
+	return session.AsError(err, "canceling statement due to user request")
 }
 
 // errorResponse is the wire form of e, which came up in text.
