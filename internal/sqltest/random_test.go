@@ -33,6 +33,7 @@ const (
 	quickDuration    = 25 * time.Second
 	proveDuration    = 10 * time.Minute
 	statementTimeout = 20 * time.Second // of Tidemill; PostgreSQL has a quarter
+	maxReduce        = time.Minute      // of making one failing case smaller
 	maxFailures      = 12               // different ones, before the test gives up
 	casesPerNode     = 20               // in the last of them the node restarts; then comes a new one
 	maxUnsupported   = 3                // percent of the queries that may answer 0A000
@@ -185,8 +186,11 @@ func (d *differ) report(c *sqlgen.Case, n *nodeUnderTest, diff *difference) {
 	if diff.query >= 0 {
 		one.Queries = c.Queries[diff.query : diff.query+1]
 	}
-	last := diff
+	last, end := diff, time.Now().Add(maxReduce)
 	fails := func(c *sqlgen.Case) bool {
+		if time.Now().After(end) {
+			return false
+		}
 		got := d.run(c, n, false)
 		if got == nil || got.kind != diff.kind {
 			return false
@@ -253,7 +257,7 @@ func throw(query int, kind, format string, args ...any) {
 }
 
 func (r *caseRun) all() {
-	r.onPG("DROP SCHEMA IF EXISTS r CASCADE; CREATE SCHEMA r; SET search_path = r; SET statement_timeout = '5s'; SET jit = off")
+	r.onPG("DROP SCHEMA IF EXISTS r CASCADE; CREATE SCHEMA r; SET search_path = r; SET statement_timeout = '2s'; SET jit = off")
 	for i, s := range r.c.Tables {
 		r.both(s)
 		r.made = append(r.made, "DROP TABLE IF EXISTS "+r.c.Names[i])

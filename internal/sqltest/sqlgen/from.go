@@ -6,11 +6,11 @@ import (
 )
 
 // from makes a FROM list and what it offers. It may be empty, seldom.
-func (g *gen) from(depth int) (string, []value) {
+func (g *gen) from(depth int) (sql string, cols []value, rows float64) {
 	if g.chance(2) {
-		return "", nil
+		return "", nil, 1
 	}
-	sql, cols := g.item(depth)
+	sql, cols, rows = g.item(depth)
 	most := maxFromItems
 	if depth < queryDepth {
 		most--
@@ -18,57 +18,65 @@ func (g *gen) from(depth int) (string, []value) {
 	n := g.r.IntN(most)
 	for i := range n {
 		if depth > 0 && g.chance(6) {
-			sql, cols = g.lateral(sql, cols, depth)
+			sql, cols, rows = g.lateral(sql, cols, rows, depth)
 			continue
 		}
-		r, rc := g.item(depth)
+		r, rc, more := g.item(depth)
+		if rows*more > maxProduct {
+			break
+		}
+		rows *= more
 		last := i == n-1
 		if last && g.chance(12) {
-			return sql + ", " + r, append(cols, rc...)
+			return sql + ", " + r, append(cols, rc...), rows
 		}
 		if last && g.chance(20) {
 			if s, c, ok := g.joinUsing(sql, cols, r, rc); ok {
-				return s, c
+				return s, c, rows
 			}
 		}
 		sql, cols = g.join(sql, cols, r, rc, depth)
 	}
-	return sql, cols
+	return sql, cols, rows
 }
 
 // lateral joins a query that refers to what stands left of it.
-func (g *gen) lateral(l string, lc []value, depth int) (string, []value) {
+func (g *gen) lateral(l string, lc []value, rows float64, depth int) (string, []value, float64) {
 	a := g.alias()
 	q := g.query(&scope{cols: lc}, nil, depth-1)
+	if rows*q.rows > maxProduct {
+		return l, lc, rows
+	}
+	rows *= q.rows
 	cols := append(append([]value{}, lc...), qualified(a, q.cols)...)
 	switch g.r.IntN(3) {
 	case 0:
-		return l + " CROSS JOIN LATERAL (" + q.sql + ") AS " + a, cols
+		return l + " CROSS JOIN LATERAL (" + q.sql + ") AS " + a, cols, rows
 	case 1:
-		return l + " LEFT JOIN LATERAL (" + q.sql + ") AS " + a + " ON true", cols
+		return l + " LEFT JOIN LATERAL (" + q.sql + ") AS " + a + " ON true", cols, rows
 	}
-	return l + " JOIN LATERAL (" + q.sql + ") AS " + a + " ON " + g.pred(&scope{cols: cols}, 1).sql, cols
+	return l + " JOIN LATERAL (" + q.sql + ") AS " + a + " ON " + g.pred(&scope{cols: cols}, 1).sql, cols, rows
 }
 
 // item makes one item of FROM.
-func (g *gen) item(depth int) (string, []value) {
+func (g *gen) item(depth int) (string, []value, float64) {
 	a := g.alias()
 	if g.windows && g.chance(15) {
 		if sql, cols := g.window(a); sql != "" {
-			return sql, cols
+			return sql, cols, 4 * tableRows
 		}
 	}
 	switch n := g.r.IntN(100); {
 	case n >= 97:
 		hi := g.r.IntN(5)
 		return fmt.Sprintf("generate_series(%d, %d) AS %s (n)", g.r.IntN(3)-1, hi, a),
-			[]value{{sql: a + ".n", k: int4, canon: true, size: 20, plain: true, varies: true}}
+			[]value{{sql: a + ".n", k: int4, canon: true, size: 20, plain: true, varies: true}}, 6
 	case n >= 94:
 		v := g.valuesTable(a, g.wanted())
-		return v.name, v.cols
+		return v.name, v.cols, v.rows
 	case n >= 82 && depth > 0:
 		q := g.query(nil, nil, depth-1)
-		return "(" + q.sql + ") AS " + a, qualified(a, q.cols)
+		return "(" + q.sql + ") AS " + a, qualified(a, q.cols), q.rows
 	}
 	rels := append([]relation{}, g.ctes...)
 	rels = append(append(rels, g.ctes...), g.ctes...)
@@ -77,7 +85,7 @@ func (g *gen) item(depth int) (string, []value) {
 		rels = append(rels, t.relation(), t.relation())
 	}
 	r := pick(g, rels...)
-	return r.name + " AS " + a, qualified(a, r.cols)
+	return r.name + " AS " + a, qualified(a, r.cols), r.rows
 }
 
 // window makes a window table function over a table with a column of times.
@@ -197,10 +205,11 @@ type inner struct {
 }
 
 func (g *gen) inner(sc *scope) inner {
-	from, cols := g.item(sc.depth - 1)
+	from, cols, rows := g.item(sc.depth - 1)
 	if g.chance(15) {
-		r, rc := g.item(0)
-		from, cols = g.join(from, cols, r, rc, 0)
+		if r, rc, more := g.item(0); rows*more <= maxProduct/10 {
+			from, cols = g.join(from, cols, r, rc, 0)
+		}
 	}
 	out := inner{from: from, sc: &scope{cols: cols, outer: sc, depth: sc.depth - 1}}
 	var plain []value

@@ -76,7 +76,7 @@ func (t *table) create() string {
 }
 
 func (t *table) relation() relation {
-	r := relation{name: t.name}
+	r := relation{name: t.name, rows: tableRows}
 	for _, c := range t.cols {
 		r.cols = append(r.cols, value{sql: c.name, k: c.k, canon: canonical(c.k, c.edge), size: sizeOf(c.k, c.edge), exact: c.k == float8 && !c.edge, varies: true})
 	}
@@ -154,10 +154,14 @@ func (g *gen) insert(t *table) string {
 	for range 1 + g.r.IntN(maxRows) {
 		rows = append(rows, g.cells(t, fresh))
 	}
+	sql := "INSERT INTO " + t.name + " VALUES "
+	if t.key > 0 && !fresh && g.chance(25) { // the first of several rows with one key stays
+		return sql + strings.Join(rows, ", ") + " ON CONFLICT DO NOTHING"
+	}
 	if t.key > 0 && !fresh { // keys of one statement must differ, or ON CONFLICT may not update
 		rows = rows[:1]
 	}
-	sql := "INSERT INTO " + t.name + " VALUES " + strings.Join(rows, ", ")
+	sql += strings.Join(rows, ", ")
 	if t.key > 0 && (!fresh || g.chance(20)) && g.chance(85) {
 		sql += g.onConflict(t)
 	}

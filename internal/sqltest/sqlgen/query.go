@@ -10,6 +10,7 @@ type result struct {
 	sql     string
 	cols    []value // sql is the bare name: c1, c2 ...
 	ordered bool
+	rows    float64 // at most about so many
 }
 
 // named gives a select list its names.
@@ -48,7 +49,7 @@ func (g *gen) query(outer *scope, want []kind, depth int) result {
 			g.aliases++
 			name := fmt.Sprintf("w%d", g.aliases)
 			ctes = append(ctes, name+" AS "+pick(g, "", "", "MATERIALIZED ", "NOT MATERIALIZED ")+"("+q.sql+")")
-			g.ctes = append(g.ctes, relation{name, q.cols})
+			g.ctes = append(g.ctes, relation{name, q.cols, q.rows})
 		}
 		with = "WITH " + strings.Join(ctes, ", ") + " "
 	}
@@ -97,6 +98,7 @@ func (g *gen) orderBy(r *result) {
 	r.ordered = true
 	if g.chance(75) {
 		r.sql += fmt.Sprintf(" LIMIT %d", g.r.IntN(6))
+		r.rows = 6
 		if g.chance(30) {
 			r.sql += fmt.Sprintf(" OFFSET %d", g.r.IntN(4))
 		}
@@ -118,7 +120,7 @@ func (g *gen) setOp(outer *scope, want []kind, depth int) result {
 	l := g.body(outer, want, depth-1, true)
 	r := g.body(outer, want, depth-1, true)
 	op := pick(g, "UNION", "UNION ALL", "UNION ALL", "INTERSECT", "INTERSECT ALL", "EXCEPT", "EXCEPT ALL")
-	out := result{sql: "(" + l.sql + ") " + op + " (" + r.sql + ")"}
+	out := result{sql: "(" + l.sql + ") " + op + " (" + r.sql + ")", rows: l.rows + r.rows}
 	for i := range l.cols {
 		c := merge(l.cols[i].sql, l.cols[i], r.cols[i])
 		out.cols = append(out.cols, c)
@@ -154,7 +156,7 @@ func (g *gen) rescale(l, r result, op string) result {
 	}
 	ls, lc := side(l)
 	rs, rc := side(r)
-	out := result{sql: ls + " " + op + " " + rs}
+	out := result{sql: ls + " " + op + " " + rs, rows: l.rows + r.rows}
 	for i := range lc {
 		c := merge(lc[i].sql, lc[i], rc[i])
 		c.canon = true
@@ -171,13 +173,13 @@ func (g *gen) values(want []kind) result {
 		items = append(items, g.canon(c))
 	}
 	list, cols := named(items)
-	return result{sql: "SELECT " + list + " FROM " + rel.name, cols: cols}
+	return result{sql: "SELECT " + list + " FROM " + rel.name, cols: cols, rows: rel.rows}
 }
 
 // valuesTable is (VALUES ...) AS alias (c1, c2 ...).
 func (g *gen) valuesTable(alias string, want []kind) relation {
 	var rows, names []string
-	out := relation{}
+	out := relation{rows: 3}
 	for i, k := range want {
 		names = append(names, fmt.Sprintf("c%d", i+1))
 		out.cols = append(out.cols, value{sql: alias + "." + names[i], k: k, canon: k != interval, size: sizeOf(k, false), exact: k == float8, plain: true, varies: true})
@@ -195,7 +197,7 @@ func (g *gen) valuesTable(alias string, want []kind) relation {
 
 // selects makes one SELECT.
 func (g *gen) selects(outer *scope, want []kind, depth int, canon bool) result {
-	from, cols := g.from(depth)
+	from, cols, rows := g.from(depth)
 	sc := &scope{cols: cols, outer: outer, depth: depth}
 	var tail strings.Builder
 	if from != "" {
@@ -223,7 +225,10 @@ func (g *gen) selects(outer *scope, want []kind, depth int, canon bool) result {
 	if distinct {
 		word = "SELECT DISTINCT "
 	}
-	return result{sql: word + list + tail.String(), cols: out}
+	if grouped && !strings.Contains(tail.String(), " GROUP BY ") {
+		rows = 1
+	}
+	return result{sql: word + list + tail.String(), cols: out, rows: rows}
 }
 
 // group writes GROUP BY and HAVING and returns what the select list may use.

@@ -28,7 +28,9 @@ const (
 	maxRows      = 6 // of one INSERT
 	exprDepth    = 3
 	queryDepth   = 2
-	sumRows      = 1e6 // more than a query of ours ever adds up
+	tableRows    = 40    // about what a table has at the end
+	maxProduct   = 20000 // rows of a FROM list if every join were a cross join
+	sumRows      = 1e6   // more than a query of ours ever adds up
 )
 
 // Case is a schema, what happens to it, and what is asked.
@@ -125,7 +127,7 @@ func New(r Rand, size Size) *Case {
 		name := fmt.Sprintf("v%d", i+1)
 		q := g.query(nil, nil, queryDepth-1)
 		c.Views = append(c.Views, View{Name: name, SQL: q.sql, Materialized: g.chance(50)})
-		g.views = append(g.views, relation{name, q.cols})
+		g.views = append(g.views, relation{name, q.cols, q.rows})
 	}
 	for i := range size.Steps {
 		if i < len(g.tables) { // something to work on
@@ -156,7 +158,8 @@ type gen struct {
 // relation is what FROM can name.
 type relation struct {
 	name string
-	cols []value // ref is the bare name
+	cols []value // by the bare name
+	rows float64 // at most about so many
 }
 
 // chance is true in so many of a hundred.

@@ -27,6 +27,10 @@ func TestValid(t *testing.T) {
 		if !query && res.Err != nil && (res.Err.Code[:2] == "23" || res.Err.Code == "25P02" || res.Err.Code == "21000") {
 			return // constraints do what they are there for
 		}
+		if res.Err != nil && res.Err.Code == "57014" {
+			t.Logf("seed %d: slow: %s", seed, sql)
+			return
+		}
 		asked++
 		if res.Err != nil {
 			failed++
@@ -42,7 +46,7 @@ func TestValid(t *testing.T) {
 	for seed := range cases {
 		c := sqlgen.New(rand.New(rand.NewPCG(uint64(seed), 1)), sqlgen.Size{Steps: 8, Queries: 10})
 		pgtest.Query(t, conn, fmt.Sprintf("CREATE SCHEMA g%d", seed))
-		pgtest.Query(t, conn, fmt.Sprintf("SET search_path = g%d; SET jit = off", seed))
+		pgtest.Query(t, conn, fmt.Sprintf("SET search_path = g%d; SET jit = off; SET statement_timeout = '3s'", seed))
 		for _, s := range c.Tables {
 			run(seed, s, false)
 		}
