@@ -48,6 +48,17 @@ func (p *probe) next() uint32 {
 	}
 }
 
+// fetch brings the slots for the hashes near, all at once. The result means nothing.
+func (x *index) fetch(hashes []uint64) uint64 {
+	sum := uint64(0)
+	for _, h := range hashes {
+		if slots := x.parts[h>>56].slots; len(slots) > 0 {
+			sum += slots[int(uint32(h))&(len(slots)-1)]
+		}
+	}
+	return sum
+}
+
 // add enters number n under hash. It does not look whether it is there.
 func (x *index) add(hash uint64, n uint32) {
 	p := &x.parts[hash>>56]

@@ -297,6 +297,7 @@ func (j *join) pairAll(st *Step, port int, b *batch.Batch, from int, heads []uin
 				return
 			}
 		}
+		other.fetch(rows)
 		more := 0
 		for x, r := range rows {
 			words := other.row(r)
@@ -305,10 +306,9 @@ func (j *join) pairAll(st *Step, port int, b *batch.Batch, from int, heads []uin
 				p.theirs = append(p.theirs, r)
 				p.weights = append(p.weights, b.Weight(int(at[x]))*theirs)
 			}
-			if r = next(words); r != 0 {
-				at[more], rows[more] = at[x], r
-				more++
-			}
+			r = next(words)
+			at[more], rows[more] = at[x], r
+			more += int(uint64(-int64(r)) >> 63) // 1 if r is a row, without a branch
 		}
 		at, rows = at[:more], rows[:more]
 	}

@@ -48,7 +48,7 @@ type group struct {
 	head    uint32 // first row; rows are linked both ways
 	touched uint32 // 1 + index in touchedG
 	rows    uint32 // how many, up to fewRows; or manyRows or freedGroup
-	filter  uint32 // with few rows: a bit for each row's hash that has been here
+	filter  uint32 // with few rows: the bits of every row that has been here
 }
 
 const (
@@ -60,8 +60,10 @@ const (
 	freedGroup = manyRows + 1
 )
 
-// filterBit is a row's bit in its group's filter.
-func filterBit(rowHash uint64) uint32 { return 1 << (rowHash >> 32 & 31) }
+// filterBits is a row's two bits (or one) in its group's filter.
+func filterBits(rowHash uint64) uint32 {
+	return 1<<(rowHash>>32&31) | 1<<(rowHash>>37&31)
+}
 
 // touchedGroup is a group that changed in this step.
 type touchedGroup struct {
@@ -182,23 +184,26 @@ func (m *multimap) findAll(hashes []uint64, b *batch.Batch, cols []int, from int
 // findInts is findAll for a key of one integer, whose values are col.
 func (m *multimap) findInts(hashes []uint64, b *batch.Batch, col []int64, from int) {
 	groups, heads := m.found[:len(hashes)], m.heads[:len(hashes)]
+	if len(m.groups) == 0 {
+		clear(groups)
+		clear(heads)
+		return
+	}
+	m.fetched += m.byKey.fetch(hashes)
 	for k, h := range hashes {
 		p := m.byKey.probe(h)
 		groups[k] = p.next()
 	}
+	// Group 0 is of no key and has no rows. It is read like any other, because a
+	// branch on whether there is a group would often be guessed wrong.
 	for k, g := range groups {
-		heads[k] = 0
-		if g == 0 {
-			continue
-		}
-		i := b.Row(from + k)
 		gr := m.group(g)
-		if gr.id == uint64(col[i]) {
-			heads[k] = gr.head
-			continue
+		v := col[b.Row(from+k)]
+		heads[k] = gr.head
+		if found := uint64(-int64(g) >> 63); (gr.id^uint64(v))&found != 0 {
+			groups[k] = m.findInt(hashes[k], v) // another key with the same tag
+			heads[k] = m.headOf(groups[k])
 		}
-		groups[k] = m.findInt(hashes[k], col[i]) // another key with the same tag
-		heads[k] = m.headOf(groups[k])
 	}
 }
 
@@ -221,13 +226,18 @@ func (m *multimap) headOf(g uint32) uint32 {
 	return m.group(g).head
 }
 
-// fetch brings the given rows near, all at once; their numbers may be 0.
+// fetch brings the given rows near, all at once: the loads depend on nothing, so
+// the processor need not wait for one before it asks for the next. Row 0 is never
+// in use, but there.
 func (m *multimap) fetch(rows []uint32) {
-	for _, r := range rows {
-		if r != 0 {
-			m.fetched += m.row(r)[rowLinks]
-		}
+	if len(m.chunks) == 0 {
+		return
 	}
+	sum := uint64(0)
+	for _, r := range rows {
+		sum += m.chunks[r>>rowChunkBits][int(r&(rowChunk-1))*m.stride+rowLinks]
+	}
+	m.fetched += sum
 }
 
 // hashOf returns the hash of the key of group g.
@@ -375,7 +385,7 @@ func (m *multimap) lookUp(gr *group, rowHash uint64, b *batch.Batch, i int) uint
 		}
 		return 0
 	}
-	if gr.filter&filterBit(rowHash) == 0 {
+	if bits := filterBits(rowHash); gr.filter&bits != bits {
 		return 0
 	}
 	for row := gr.head; row != 0; {
@@ -406,7 +416,7 @@ func (m *multimap) insert(keyHash, rowHash uint64, b *batch.Batch, i int, g uint
 	switch {
 	case gr.rows < fewRows:
 		gr.rows++
-		gr.filter |= filterBit(rowHash)
+		gr.filter |= filterBits(rowHash)
 	case gr.rows == fewRows:
 		gr.rows = manyRows
 		m.indexRows(gr)
