@@ -2,6 +2,65 @@ package flow
 
 import "github.com/tidemill/tidemill/internal/batch"
 
+// pairAll pairs the rows of b from the from-th on each with the rows of a group of
+// the other side, whose first rows are given (0 for none). It takes one row of each
+// group in turn, because the memory of rows of one group is waited for one by one.
+func (j *join) pairAll(st *Step, port int, b *batch.Batch, from int, heads []uint32, out Emitter) {
+	other := j.sides[1-port].m
+	p := &j.match
+	at, rows := p.at[:0], p.rows[:0]
+	for k, r := range heads {
+		if r != 0 {
+			at, rows = append(at, uint32(b.Row(from+k))), append(rows, r)
+		}
+	}
+	for len(rows) > 0 {
+		if len(p.mine)+len(rows) > batch.BlockRows {
+			j.emitPairs(st, port, b, out)
+			if st.Stopped() {
+				return
+			}
+		}
+		other.fetch(rows)
+		more := 0
+		for x, r := range rows {
+			words := other.row(r)
+			if theirs := int64(words[rowWeight]); theirs != 0 {
+				p.mine = append(p.mine, at[x])
+				p.theirs = append(p.theirs, r)
+				p.weights = append(p.weights, b.Weight(int(at[x]))*theirs)
+			}
+			r = next(words)
+			at[more], rows[more] = at[x], r
+			more += int(uint64(-int64(r)) >> 63) // 1 if r is a row, without a branch
+		}
+		at, rows = at[:more], rows[:more]
+	}
+}
+
+// pairWith pairs the k-th row of b with every row of group g of the other side.
+func (j *join) pairWith(st *Step, port int, b *batch.Batch, k int, g uint32, out Emitter) {
+	other := j.sides[1-port].m
+	i := b.Row(k)
+	w := b.Weight(i)
+	for r := other.group(g).head; r != 0; {
+		words := other.row(r)
+		if theirs := int64(words[rowWeight]); theirs != 0 || j.on != nil {
+			if len(j.match.mine) == batch.BlockRows {
+				j.emitPairs(st, port, b, out)
+				if st.Stopped() {
+					return
+				}
+			}
+			j.match.mine = append(j.match.mine, uint32(i))
+			j.match.theirs = append(j.match.theirs, r)
+			j.match.weights = append(j.match.weights, w*theirs)
+			j.match.k = append(j.match.k, uint32(k))
+		}
+		r = next(words)
+	}
+}
+
 // emitPairs deals with the pairs so far: those that meet the further condition, if
 // there is one, are counted for the gates and emitted if pairs are a result.
 func (j *join) emitPairs(st *Step, port int, b *batch.Batch, out Emitter) {
