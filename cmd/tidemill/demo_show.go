@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 type question struct {
 	name  string
 	title string
+	ended string // the title at the end, if it is another
 	live  string // what the screen shows while rows arrive
 	final string // the whole answer, in a fixed order
 	brief string // the final answer in text, cut to what fits a screen
@@ -24,6 +26,7 @@ type question struct {
 var questions = []question{
 	{
 		name: "delay_by_origin", title: "Delay by origin over the last six hours (minutes)",
+		ended: "The worst six hours of an airport, with at least ten flights (minutes)",
 		live: `SELECT origin, flights, avg_delay, worst_delay, window_start FROM delay_by_origin
 			WHERE window_start = (SELECT max(window_start) - INTERVAL '5 hours' FROM delay_by_origin)
 			ORDER BY flights DESC, origin LIMIT 8`,
@@ -92,15 +95,15 @@ func (d *demo) show(ctx context.Context, final bool) error {
 	}
 	fmt.Fprintf(&b, "%s\n", d.progress())
 	for _, q := range questions {
-		sql := q.live
+		sql, title := q.live, q.title
 		if final {
-			sql = q.brief
+			sql, title = q.brief, cmp.Or(q.ended, q.title)
 		}
 		t, err := d.query(ctx, sql)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&b, "\n%s\n", q.title)
+		fmt.Fprintf(&b, "\n%s\n", title)
 		t.print(&b)
 	}
 	_, err := d.out.Write(b.Bytes())

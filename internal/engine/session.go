@@ -200,7 +200,7 @@ func (s *Session) planner(paramTypes []types.Type) *plan.Planner {
 	p := &plan.Planner{
 		Catalog: s.snapshot().Catalog, ParamTypes: paramTypes, Options: s.e.checkOptions,
 		Session: plan.Session{User: s.opt.User, Database: s.opt.Database, SearchPath: s.params.path, Zone: s.params.style.Location,
-			BackendPID: s.pid, Version: s.params.value("server_version")},
+			BackendPID: s.pid, Version: "PostgreSQL " + s.params.value("server_version") + " (Tidemill " + Version + ")"},
 	}
 	if s.e.cfg.Virtual != nil {
 		p.Macros = s.e.cfg.Virtual.Macros()

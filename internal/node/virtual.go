@@ -40,7 +40,11 @@ func (v *virtual) Relations() []catalog.Relation {
 func (v *virtual) Macros() map[string]plan.Macro {
 	oid, num, flag := types.T(types.Oid), types.T(types.Int4), types.T(types.Bool)
 	const from = "SELECT max(def) FROM tidemill.definitions WHERE kind = "
+	size := plan.Macro{Params: []types.Type{oid}, SQL: "SELECT COALESCE(max(bytes), 0) FROM tidemill.relations WHERE id = $1"}
 	return map[string]plan.Macro{
+		"pg_table_size":          size,
+		"pg_relation_size":       size,
+		"pg_total_relation_size": size,
 		"pg_tablespace_location": {Params: []types.Type{oid}, SQL: "SELECT ''::text"},
 		"pg_table_is_visible": {Params: []types.Type{oid},
 			SQL: "SELECT bool_or(relnamespace IN (11, 2200)) FROM pg_catalog.pg_class WHERE oid = $1"},

@@ -25,9 +25,6 @@ func (c *conn) copying(ctx context.Context, st *session.Statement) (bool, error)
 		return false, nil
 	}
 	opt, in := cp.CopyOptions()
-	if opt.Binary {
-		return true, &types.Error{Code: types.CodeFeature, Message: "COPY in binary format is not supported", Hint: "Use the text or csv format."}
-	}
 	if in {
 		return true, c.copyIn(ctx, st, opt)
 	}
@@ -42,9 +39,13 @@ func (c *conn) copyOut(ctx context.Context, st *session.Statement, opt session.C
 	}
 	defer cur.Close()
 	cols := cur.Columns()
-	c.be.Send(&pgproto3.CopyOutResponse{ColumnFormatCodes: make([]uint16, len(cols))})
+	overall, formats := copyFormats(opt, len(cols))
+	c.be.Send(&pgproto3.CopyOutResponse{OverallFormat: overall, ColumnFormatCodes: formats})
 	w := copyWriter{opt: opt, cols: cols, style: c.sess.Style()}
-	if opt.Header {
+	switch {
+	case opt.Binary:
+		c.be.Send(&pgproto3.CopyData{Data: binaryHeader()})
+	case opt.Header:
 		c.be.Send(&pgproto3.CopyData{Data: w.header()})
 	}
 	var sent int64
@@ -73,9 +74,24 @@ func (c *conn) copyOut(ctx context.Context, st *session.Statement, opt session.C
 		}
 		sent += int64(b.N)
 	}
+	if opt.Binary {
+		c.be.Send(&pgproto3.CopyData{Data: []byte{copyTrailer >> 8, copyTrailer & 0xff}})
+	}
 	c.be.Send(&pgproto3.CopyDone{})
 	c.be.Send(&pgproto3.CommandComplete{CommandTag: fmt.Appendf(nil, "COPY %d", sent)})
 	return nil
+}
+
+// copyFormats is what the responses to COPY say of its format and its columns'.
+func copyFormats(opt session.CopyOptions, cols int) (overall byte, formats []uint16) {
+	formats = make([]uint16, cols)
+	if opt.Binary {
+		overall = formatBinary
+		for i := range formats {
+			formats[i] = formatBinary
+		}
+	}
+	return overall, formats
 }
 
 // copyWriter encodes rows as lines of COPY.
@@ -100,6 +116,9 @@ func (w *copyWriter) header() []byte {
 }
 
 func (w *copyWriter) row(b *batch.Batch, i int) []byte {
+	if w.opt.Binary {
+		return w.binaryRow(b, i)
+	}
 	w.buf = w.buf[:0]
 	for k := range b.Cols {
 		if k > 0 {
@@ -155,7 +174,8 @@ func (c *conn) copyIn(ctx context.Context, st *session.Statement, opt session.Co
 	}
 	defer in.Abort()
 	cols := in.Columns()
-	c.be.Send(&pgproto3.CopyInResponse{ColumnFormatCodes: make([]uint16, len(cols))})
+	overall, formats := copyFormats(opt, len(cols))
+	c.be.Send(&pgproto3.CopyInResponse{OverallFormat: overall, ColumnFormatCodes: formats})
 	if err := c.be.Flush(); err != nil {
 		return errConnection
 	}
@@ -220,16 +240,17 @@ func (c *conn) drainCopy() error {
 
 // copyReader cuts COPY data into lines and decodes them.
 type copyReader struct {
-	cols  []session.Column
-	opt   session.CopyOptions
-	style types.Style
-	csv   format.CSVReader
-	rest  []byte // data whose line is not complete
-	line  int    // lines read, for messages
-	ended bool   // saw \.
-	bu    *batch.Builder
-	out   *batch.Batch
-	text  []byte
+	cols    []session.Column
+	opt     session.CopyOptions
+	style   types.Style
+	csv     format.CSVReader
+	rest    []byte // data whose line is not complete
+	line    int    // lines read, for messages
+	ended   bool   // saw \., or the trailer of the binary format
+	started bool   // saw the header of the binary format
+	bu      *batch.Builder
+	out     *batch.Batch
+	text    []byte
 }
 
 func newCopyReader(cols []session.Column, opt session.CopyOptions, st types.Style) *copyReader {
@@ -249,6 +270,9 @@ func (r *copyReader) take() *batch.Batch {
 
 // data takes more input; last says that there is no more.
 func (r *copyReader) data(p []byte, last bool) error {
+	if r.opt.Binary {
+		return r.binary(p, last)
+	}
 	r.rest = append(r.rest, p...)
 	for pos := 0; !r.ended; {
 		end := r.lineEnd(pos, last)

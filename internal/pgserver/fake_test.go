@@ -63,6 +63,8 @@ func (c fakeCopy) CopyOptions() (session.CopyOptions, bool) {
 	for _, o := range c.stmt.Options {
 		if text, _ := o.Text(); o.Name == "format" && text == "csv" {
 			opt.CSV, opt.Delimiter, opt.Null = true, ',', ""
+		} else if o.Name == "format" && text == "binary" {
+			opt.Binary = true
 		}
 	}
 	return opt, c.stmt.From

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -197,6 +198,35 @@ func TestCopyBothWays(t *testing.T) {
 		}
 		if out.String() != c.in {
 			t.Errorf("out%s: got %q, want %q", c.options, out.String(), c.in)
+		}
+	}
+}
+
+func TestCopyBinary(t *testing.T) {
+	c := dial(t, start(t, pgserver.Config{}))
+	rows := [][]any{{int64(1), "a"}, {int64(-2), nil}, {int64(3), ""}}
+	n, err := c.CopyFrom(t.Context(), pgx.Identifier{"t"}, []string{"i", "t"}, pgx.CopyFromRows(rows))
+	if err != nil || n != 3 {
+		t.Fatalf("in: %d, %v", n, err)
+	}
+	var out bytes.Buffer
+	if _, err := c.PgConn().CopyTo(t.Context(), &out, "COPY t TO STDOUT (FORMAT binary)"); err != nil {
+		t.Fatal(err)
+	}
+	again := dial(t, start(t, pgserver.Config{})).PgConn()
+	tag, err := again.CopyFrom(t.Context(), iotest.OneByteReader(bytes.NewReader(out.Bytes())), "COPY t FROM STDIN (FORMAT binary)")
+	if err != nil || tag.RowsAffected() != 3 {
+		t.Fatalf("again: %v, %v", tag, err)
+	}
+	var text bytes.Buffer
+	if _, err := again.CopyTo(t.Context(), &text, "COPY t TO STDOUT"); err != nil || text.String() != "1\ta\n-2\t\\N\n3\t\n" {
+		t.Errorf("text: %q, %v", text.String(), err)
+	}
+	for what, in := range map[string][]byte{"no signature": []byte("1\ta\n"), "cut": out.Bytes()[:out.Len()-5], "fields": append(out.Bytes()[:19:19], 0, 1)} {
+		_, err := again.CopyFrom(t.Context(), bytes.NewReader(in), "COPY t FROM STDIN (FORMAT binary)")
+		var pe *pgconn.PgError
+		if !errors.As(err, &pe) || pe.Code != "22P04" {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }
