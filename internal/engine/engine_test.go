@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -390,6 +391,49 @@ func TestSourcesResumeAndQuarantine(t *testing.T) {
 	c.want(`SELECT * FROM v`, "7, zz")
 	c.want(`SELECT count(*) FROM s`, "7")
 }
+
+func TestAShortenedSourceIsSaidAtOnce(t *testing.T) {
+	logs := newMemLogs()
+	b := start(t, logs)
+	c := b.client()
+	c.exec(`CREATE SOURCE s (k INT, name TEXT) WITH (connector = 'pushed')`)
+	b.push("s", 1, "a")
+	b.push("s", 2, "b")
+	c.exec(`FLUSH`)
+	b.stop()
+	for name, log := range logs.logs {
+		if strings.HasPrefix(name, "SRC_") {
+			log.recs = log.recs[:1]
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	said := &warnings{seen: func(text string) {
+		if strings.Contains(text, "ends before what committed steps took") {
+			cancel() // rather than wait for what will not come
+		}
+	}}
+	_, err := Open(ctx, Config{Logs: logs, Name: "tidemill", Connectors: connector.NewRegistry(b.src.system()), Logger: slog.New(said)})
+	if err == nil || !strings.Contains(err.Error(), `source "s", block 2, which a committed step names`) {
+		t.Fatalf("opened without a block that a step names: %v", err)
+	}
+	if ctx.Err() == nil {
+		t.Error("it waited without saying why")
+	}
+}
+
+// warnings is a log handler that hands on the texts of warnings.
+type warnings struct{ seen func(text string) }
+
+func (w *warnings) Enabled(context.Context, slog.Level) bool { return true }
+func (w *warnings) Handle(_ context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelWarn {
+		w.seen(r.Message)
+	}
+	return nil
+}
+func (w *warnings) WithAttrs([]slog.Attr) slog.Handler { return w }
+func (w *warnings) WithGroup(string) slog.Handler      { return w }
 
 func TestGeneratedSourcesReplay(t *testing.T) {
 	logs := newMemLogs()

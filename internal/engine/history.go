@@ -29,6 +29,14 @@ func (s *source) replayRange(ctx context.Context, from, to uint64) (taken, error
 			return t, err
 		}
 		s.replay = r
+		if _, s.replayEnd, err = s.log.Bounds(ctx); err != nil {
+			return t, err
+		}
+	}
+	if to-1 > s.replayEnd { // it may be on its way from another node; whoever waits should know
+		s.e.cfg.Logger.Warn("the log of a source ends before what committed steps took from it; waiting for the rest",
+			"source", s.def.Name, "ends", s.replayEnd, "taken", to-1, "wait", sourceWait)
+		s.replayEnd = to - 1
 	}
 	ctx, cancel := context.WithTimeout(ctx, sourceWait)
 	defer cancel()

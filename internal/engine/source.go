@@ -42,10 +42,11 @@ type source struct {
 	runner     connector.Runner
 	receiver   connector.Receiver
 
-	stop   context.CancelFunc // of the runner
-	replay Reader             // during replay
-	readTo uint64             // the last sequence read by replay
-	said   uint64             // rows of a replayable source announced so far; the leader's
+	stop      context.CancelFunc // of the runner
+	replay    Reader             // during replay
+	replayEnd uint64             // during replay: the last sequence known to be there
+	readTo    uint64             // the last sequence read by replay
+	said      uint64             // rows of a replayable source announced so far; the leader's
 
 	appendMu sync.Mutex // one append at a time; above mu
 	room     broadcast  // when pending has shrunk
