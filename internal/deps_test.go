@@ -32,7 +32,7 @@ var layers = map[string]string{
 	"connector": "format fabric batch types",
 	"session":   "sql batch types",
 	"syscat":    "catalog batch types",
-	"engine":    "syscat sql catalog plan expr flow coord worker wire state batch types session fabric connector",
+	"engine":    "sql catalog plan expr flow coord worker wire state batch types session fabric connector",
 	"pgserver":  "session sql format batch types",
 	"httpapi":   "session sql format batch types",
 	"shell":     "types",

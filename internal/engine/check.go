@@ -46,7 +46,7 @@ func (a *admission) take(c tableChange) {
 	sp := a.staged[c.table]
 	if sp == nil {
 		r := a.l.rels[c.table]
-		sp = state.NewSpine(r.def.Types(), orderOf(r.def, nil))
+		sp = state.NewSpine(r.def.Types(), orderOf(r.def))
 		a.staged[c.table] = sp
 	}
 	sp.Append(c.rows)
@@ -217,7 +217,7 @@ func (l *lookup) weightOf(rows *batch.Batch, i int) int64 {
 
 // newOverlaySpine makes changes searchable by a table's key.
 func newOverlaySpine(def *catalog.Relation, b *batch.Batch) *state.Snapshot {
-	sp := state.NewSpine(def.Types(), orderOf(def, nil))
+	sp := state.NewSpine(def.Types(), orderOf(def))
 	sp.Append(b)
 	return sp.Snapshot()
 }

@@ -107,7 +107,7 @@ func (l *leader) makeRelation(ctx context.Context, def *catalog.Relation, d *sta
 	m := made{rel: &relation{def: def}}
 	switch def.Kind {
 	case catalog.Table:
-		m.rel.spine = state.NewSpine(def.Types(), orderOf(def, nil))
+		m.rel.spine = state.NewSpine(def.Types(), orderOf(def))
 		m.rel.ring = newRing(MaxRingBytes)
 	case catalog.Source:
 		s, err := l.e.newSource(ctx, def, d.now)
@@ -140,7 +140,7 @@ func (l *leader) makeIndex(def *catalog.Relation, d *stagedDDL) (made, error) {
 	if on == nil || on.spine == nil {
 		return made{}, &types.Error{Code: types.CodeUndefinedTable, Message: fmt.Sprintf("relation %d does not exist", def.Index.On)}
 	}
-	x := &relation{def: def, spine: state.NewSpine(on.def.Types(), orderOf(def, on.def))}
+	x := &relation{def: def, spine: state.NewSpine(on.def.Types(), orderOf(def))}
 	err := on.spine.Snapshot().Blocks(func(b *batch.Batch) error {
 		x.spine.Append(b)
 		return nil
@@ -179,7 +179,7 @@ func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedD
 	}
 	m := made{rel: &relation{def: def, ring: newRing(MaxRingBytes)}, circuit: c, content: out}
 	if def.Kind == catalog.MaterializedView {
-		m.rel.spine = state.NewSpine(def.Types(), orderOf(def, nil))
+		m.rel.spine = state.NewSpine(def.Types(), orderOf(def))
 		m.rel.spine.Append(out.Batch)
 		m.rel.ring.lost = step // the content stands for all before
 	} else {

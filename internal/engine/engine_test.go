@@ -583,3 +583,9 @@ func TestLostAcknowledgementsOverTheRealFabric(t *testing.T) {
 	b = start(t, nil, func(c *Config) { c.Fabric = f })
 	b.client().want(`SELECT * FROM v`, "20, 20")
 }
+
+// retryable reports whether running a statement again on newer rows may help.
+func retryable(err error) bool {
+	var e *types.Error
+	return errors.As(err, &e) && e.Code == types.CodeSerialization
+}

@@ -94,13 +94,6 @@ func (e *Engine) Sources() []SourceStatus {
 	return out
 }
 
-// RelationStatus is what a relation holds.
-type RelationStatus struct {
-	ID    uint32
-	Rows  int64
-	Bytes int64 // of rows and, for a view, of its circuit's state
-}
-
 // RowError is a row that a view could not compute.
 type RowError struct {
 	Step uint64

@@ -39,7 +39,7 @@ type relation struct {
 
 // orderOf is how the rows of a relation are ordered: by primary key or index
 // columns first.
-func orderOf(def, on *catalog.Relation) []batch.Key {
+func orderOf(def *catalog.Relation) []batch.Key {
 	if x := def.Index; x != nil {
 		var keys []batch.Key
 		for i, k := range x.Keys {
@@ -57,7 +57,6 @@ func orderOf(def, on *catalog.Relation) []batch.Key {
 	for i := range all {
 		all[i] = i
 	}
-	_ = on
 	return batch.Ascending(all...)
 }
 

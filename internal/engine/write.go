@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/tidemill/tidemill/internal/batch"
@@ -361,12 +360,6 @@ func (e *Engine) commit(ctx context.Context, changes map[catalog.ID]*batch.Batch
 	sortBy(r.changes, func(c tableChange) catalog.ID { return c.table })
 	a, err := e.call(ctx, r)
 	return a.step, err
-}
-
-// retryable reports whether running a statement again on newer rows may help.
-func retryable(err error) bool {
-	var e *types.Error
-	return errors.As(err, &e) && e.Code == types.CodeSerialization
 }
 
 var _ session.Cursor = (*rowsCursor)(nil)

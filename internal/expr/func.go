@@ -73,9 +73,6 @@ var builtins = buildRegistry()
 // table of package expr. The caller does not change them.
 func Funcs() []*Func { return builtins.all }
 
-// Exists reports whether there is a scalar function or operator of that name.
-func Exists(name string) bool { return len(builtins.byName[name]) > 0 }
-
 func buildRegistry() *registry {
 	r := &registry{byName: map[string][]*Func{}, sets: setFuncs(), aggs: aggFuncs()}
 	kernels := allKernels()

@@ -134,12 +134,3 @@ func HasVolatile(e Expr) bool {
 func Equal(a, b Expr) bool {
 	return sameType(a.Type(), b.Type()) && a.Type().Mod == b.Type().Mod && a.String() == b.String()
 }
-
-// NewNullif builds NULLIF(l, r), given the equality operator of their types and l
-// and r already cast to its arguments' types; the result has orig's type, which
-// is l before the cast.
-func NewNullif(eq *Func, orig, l, r Expr) Expr {
-	cond := &Call{Fn: eq, Args: []Expr{l, r}, T: eq.Ret}
-	t := orig.Type()
-	return &Case{Whens: []When{{Cond: cond, Then: Const{V: nullOf(t)}}}, Else: orig, T: t}
-}
