@@ -25,6 +25,7 @@ type Circuit struct {
 type running struct {
 	placed
 	op     Operator
+	marks  *marks
 	emit   edges
 	rowsIn int64
 	bytes  int64
@@ -57,7 +58,12 @@ func newCircuit(nodes []placed, worker int, opt Options) (*Circuit, error) {
 			env.AppendOnly = append(env.AppendOnly, only[from])
 			c.nodes[from].emit.to = append(c.nodes[from].emit.to, edge{n, port})
 		}
+		n.marks = newMarks(env.In, p.out)
+		env.Marks = &n.marks.Marks
 		op, err := build(env, p, worker, opt)
+		if err == nil {
+			n.marks.derive, err = derivation(p.op, n.marks)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("circuit node %d, %s: %w", p.node, p.op.Describe(), err)
 		}
@@ -136,9 +142,19 @@ func (c *Circuit) connect(all []*Circuit) {
 	}
 }
 
-func (c *Circuit) begin(st Step) {
+// begin starts a step; marks are those that moved, by relation.
+func (c *Circuit) begin(st Step, marks map[string][]int64) {
 	c.step = st
 	for _, n := range c.nodes {
+		n.marks.Moved = false
+	}
+	for rel, m := range marks {
+		for _, n := range c.inputs[rel] {
+			n.marks.set(m)
+		}
+	}
+	for _, n := range c.nodes {
+		n.beginMarks(c.nodes)
 		if b, ok := n.op.(beginner); ok {
 			b.begin()
 		}

@@ -134,10 +134,18 @@ func (op *Join) Describe() string {
 	if op.NullSafe {
 		s += " null-safe"
 	}
+	if b := op.Between; b != nil {
+		s += b.text(strconv.Itoa(b.Left), strconv.Itoa(b.Right))
+	}
 	if op.On != nil {
 		s += " on=" + op.On.String()
 	}
 	return s
+}
+
+// text prints the range for the difference of two columns.
+func (b *Between) text(left, right string) string {
+	return fmt.Sprintf(" between=#%s-#%s in [%s, %s]", left, right, micros(b.Lo), micros(b.Hi))
 }
 
 func columns(cols []int) string {

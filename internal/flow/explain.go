@@ -107,10 +107,13 @@ func (e *explainer) text(n *placed) string {
 	}
 	if j, ok := n.op.(*Join); ok && len(in) == 2 {
 		keys := *j
-		keys.On = nil
+		keys.On, keys.Between = nil, nil
 		s := keys.Describe()
 		if at := strings.Index(s, " right="); at >= 0 {
 			s = named(s[:at], in[0]) + named(s[at:], in[1])
+		}
+		if b := j.Between; b != nil {
+			s += named(b.text(strconv.Itoa(b.Left), strconv.Itoa(len(in[0])+b.Right)), all)
 		}
 		if j.On != nil {
 			s += named(" on="+j.On.String(), all)

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/batch"
@@ -42,6 +43,7 @@ type Group struct {
 	circuits []*Circuit
 	stages   int
 	now      int64
+	marks    map[string][]int64 // set since the last step
 	fail     error
 }
 
@@ -53,6 +55,9 @@ type Result struct {
 	Batch *batch.Batch
 	// Digest depends on the changes alone.
 	Digest batch.Digest
+	// Marks are those of the output's columns from now on. They belong to the group
+	// until the next step.
+	Marks []int64
 }
 
 // StepErrors are the rows that a step could not compute.
@@ -76,7 +81,7 @@ func New(spec *Spec, opt Options) (*Group, error) {
 		return nil, err
 	}
 	nodes := place(spec, opt.Workers)
-	g := &Group{spec: spec, opt: opt}
+	g := &Group{spec: spec, opt: opt, marks: map[string][]int64{}}
 	for _, n := range nodes {
 		g.stages = max(g.stages, n.stage+1)
 	}
@@ -102,14 +107,41 @@ func (g *Group) Stages() int { return g.stages }
 // Circuit returns the circuit of worker w.
 func (g *Group) Circuit(w int) *Circuit { return g.circuits[w] }
 
+// SetMarks sets the marks of relation rel's columns for the next step and all after
+// it: once that step is over, no change of the relation will have a lower value in
+// such a column. Marks that would go back stay. The group keeps cols until the next step.
+func (g *Group) SetMarks(rel string, cols []int64) { g.marks[rel] = cols }
+
+// NextTime returns the earliest logical time at which the circuit wants a step even
+// if no input changes, math.MaxInt64 if time alone changes nothing. It may be called
+// between steps.
+func (g *Group) NextTime() int64 {
+	next := int64(math.MaxInt64)
+	for _, c := range g.circuits {
+		for _, n := range c.nodes {
+			if t, ok := n.op.(timed); ok {
+				next = min(next, t.nextTime())
+			}
+		}
+	}
+	return next
+}
+
+// timed is an operator whose output changes by time passing.
+type timed interface {
+	// nextTime is the logical time of the next such change, math.MaxInt64 if none.
+	nextTime() int64
+}
+
 // BeginStep starts step n with logical time now, microseconds since 2000 UTC.
 func (g *Group) BeginStep(n, now int64) {
 	for _, c := range g.circuits {
 		c.begin(Step{
 			N: n, Now: now,
 			Ctx: expr.Ctx{Now: now, Zone: g.opt.Zone, Params: g.opt.Params, Host: g.opt.Host, Random: g.opt.Random, Errs: c.step.Ctx.Errs[:0]},
-		})
+		}, g.marks)
 	}
+	clear(g.marks)
 }
 
 // Push gives worker w a block of changes of relation rel. b is borrowed. Which
@@ -183,7 +215,7 @@ func (g *Group) EndStep() ([]Result, StepErrors, error) {
 			}
 		}
 		b := mergeSorted(g.circuits[0].nodes[i].out, parts)
-		out = append(out, Result{Name: n.op.(*output).name, Batch: b, Digest: batch.DigestOf(b)})
+		out = append(out, Result{Name: n.op.(*output).name, Batch: b, Digest: batch.DigestOf(b), Marks: n.marks.Out})
 	}
 	return out, g.errors(), nil
 }
@@ -191,6 +223,11 @@ func (g *Group) EndStep() ([]Result, StepErrors, error) {
 // Step runs a whole step in the calling goroutine: input relations' blocks are
 // dealt out to the workers in turn. For tests and ad-hoc queries.
 func (g *Group) Step(n, now int64, in ...Feed) ([]Result, StepErrors, error) {
+	for _, f := range in {
+		if f.Marks != nil {
+			g.SetMarks(f.Rel, f.Marks)
+		}
+	}
 	g.BeginStep(n, now)
 	k := 0
 	for _, f := range in {
@@ -218,6 +255,8 @@ func (g *Group) Step(n, now int64, in ...Feed) ([]Result, StepErrors, error) {
 type Feed struct {
 	Rel    string
 	Blocks []*batch.Batch
+	// Marks, if not nil, are those of the relation's columns from this step on.
+	Marks []int64
 }
 
 // Counters are what a node has done since the group was built, over all workers.

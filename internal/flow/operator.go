@@ -40,6 +40,9 @@ type Env struct {
 	Out  []types.Type   // row type emitted
 	// AppendOnly says of each input port that its weights are never below 0; nil: no.
 	AppendOnly []bool
+	// Marks are those of the operator's inputs and output in the step it is in; nil in
+	// tests of an operator alone means that there are none.
+	Marks *Marks
 }
 
 // MaxRowErrors is how many row errors a worker keeps of one step; beyond it they

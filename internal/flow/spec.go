@@ -102,6 +102,16 @@ type Join struct {
 	// On is a further condition over left || right, nil if none. For outer, semi
 	// and anti kinds it decides what a match is.
 	On expr.Expr
+	// Between says what On, or else the join, demands of two times; nil if nothing.
+	Between *Between
+}
+
+// Between bounds how far the times of the two sides of a join lie apart: a pair
+// matches only if Lo <= left - right <= Hi. The condition itself is part of On as
+// well; this is what lets the join forget.
+type Between struct {
+	Left, Right int   // time columns of the left and the right input
+	Lo, Hi      int64 // in the units of the columns, microseconds for timestamps
 }
 
 // Aggregate groups by Keys and gives Keys || one column a call. With no keys

@@ -5,6 +5,7 @@ package worker
 
 import (
 	"fmt"
+	"math"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -21,8 +22,9 @@ const smallStep = 2048
 // spent: the state of its circuits is somewhere between two steps.
 type Worker struct {
 	workers  int
-	circuits []*circuit // each after those it reads
-	failed   error      // of the step that spent it
+	circuits []*circuit         // each after those it reads
+	marks    map[string][]int64 // of every relation that has some, as of the last step
+	failed   error              // of the step that spent it
 }
 
 type circuit struct {
@@ -30,6 +32,8 @@ type circuit struct {
 	spec   *flow.Spec
 	group  *flow.Group
 	inputs []string // relations it reads, in order of the spec
+	next   int64    // the logical time at which it wants a step even without input
+	marks  []int64  // of its result after the last step, owned by the group
 }
 
 // Output is what a step changed in one circuit's result.
@@ -38,6 +42,8 @@ type Output struct {
 	Batch  *batch.Batch // sealed and consolidated; may be empty
 	Digest batch.Digest
 	Errors flow.StepErrors
+	// Marks are those of the result's columns after the step.
+	Marks []int64
 }
 
 // PanicError is a broken invariant in a circuit.
@@ -52,7 +58,9 @@ func (e *PanicError) Error() string {
 }
 
 // New returns a worker whose circuits run on so many goroutines each, at least 1.
-func New(workers int) *Worker { return &Worker{workers: max(workers, 1)} }
+func New(workers int) *Worker {
+	return &Worker{workers: max(workers, 1), marks: map[string][]int64{}}
+}
 
 // Circuit is a circuit that is built and filled, but not yet part of the steps.
 type Circuit struct{ c *circuit }
@@ -65,10 +73,15 @@ func (w *Worker) Build(key string, spec *flow.Spec, opt flow.Options) (*Circuit,
 	if err != nil {
 		return nil, fmt.Errorf("build circuit %s: %w", key, err)
 	}
-	c := &circuit{key: key, spec: spec, group: g}
+	c := &circuit{key: key, spec: spec, group: g, next: g.NextTime()}
 	for i := range spec.Nodes {
 		if in, ok := spec.Nodes[i].Op.(*flow.Input); ok && !slices.Contains(c.inputs, in.Rel) {
 			c.inputs = append(c.inputs, in.Rel)
+		}
+	}
+	for _, rel := range c.inputs {
+		if m := w.marks[rel]; m != nil {
+			g.SetMarks(rel, m)
 		}
 	}
 	return &Circuit{c}, nil
@@ -77,7 +90,8 @@ func (w *Worker) Build(key string, spec *flow.Spec, opt flow.Options) (*Circuit,
 // Inputs lists the relations that the circuit reads.
 func (c *Circuit) Inputs() []string { return c.c.inputs }
 
-// Fill runs the circuit's first step: feed pushes all that its inputs hold.
+// Fill runs the circuit's first step: feed pushes all that its inputs hold. The marks
+// are those of the last step when the circuit was built.
 func (c *Circuit) Fill(step uint64, now int64, feed func(push func(rel string, b *batch.Batch) error) error) (Output, error) {
 	c.c.group.BeginStep(int64(step), now)
 	next := 0
@@ -97,11 +111,29 @@ func (c *Circuit) Fill(step uint64, now int64, feed func(push func(rel string, b
 }
 
 // Add makes a filled circuit part of the steps, after those that are there.
-func (w *Worker) Add(c *Circuit) { w.circuits = append(w.circuits, c.c) }
+func (w *Worker) Add(c *Circuit) {
+	w.circuits = append(w.circuits, c.c)
+	w.mark(c.c.key, c.c.marks)
+}
 
 // Remove takes a circuit out and frees its state. What reads it went before.
 func (w *Worker) Remove(key string) {
 	w.circuits = slices.DeleteFunc(w.circuits, func(c *circuit) bool { return c.key == key })
+	delete(w.marks, key)
+}
+
+// Marks returns the marks of relation rel's columns as of the last step, nil if it
+// has none. The caller does not change them.
+func (w *Worker) Marks(rel string) []int64 { return w.marks[rel] }
+
+// NextTime returns the earliest logical time at which a step is due even if nothing
+// comes in, math.MaxInt64 if time alone changes nothing.
+func (w *Worker) NextTime() int64 {
+	next := int64(math.MaxInt64)
+	for _, c := range w.circuits {
+		next = min(next, c.next)
+	}
+	return next
 }
 
 // Step runs step n: feeds are the changes of tables and sources. It returns what
@@ -120,18 +152,24 @@ func (w *Worker) Step(n uint64, now int64, feeds []flow.Feed) ([]Output, error) 
 
 func (w *Worker) step(n uint64, now int64, feeds []flow.Feed) ([]Output, error) {
 	changed := make(map[string][]*batch.Batch, len(feeds))
+	moved := map[string]bool{} // relations whose marks have
 	for _, f := range feeds {
 		changed[f.Rel] = append(changed[f.Rel], f.Blocks...)
+		moved[f.Rel] = w.mark(f.Rel, f.Marks) || moved[f.Rel]
 	}
 	var out []Output
 	for _, c := range w.circuits {
-		rows := 0
+		rows, due := 0, c.next <= now
 		for _, rel := range c.inputs {
 			for _, b := range changed[rel] {
 				rows += b.Len()
 			}
+			if moved[rel] {
+				c.group.SetMarks(rel, w.marks[rel])
+				due = true
+			}
 		}
-		if rows == 0 {
+		if rows == 0 && !due {
 			continue
 		}
 		c.group.BeginStep(int64(n), now)
@@ -142,6 +180,7 @@ func (w *Worker) step(n uint64, now int64, feeds []flow.Feed) ([]Output, error) 
 		if err != nil {
 			return nil, err
 		}
+		moved[c.key] = w.mark(c.key, o.Marks)
 		if o.Batch.Len() > 0 || o.Errors.Total > 0 {
 			out = append(out, o)
 		}
@@ -150,6 +189,26 @@ func (w *Worker) step(n uint64, now int64, feeds []flow.Feed) ([]Output, error) 
 		}
 	}
 	return out, nil
+}
+
+// mark notes the marks of a relation's columns and reports whether one has moved.
+func (w *Worker) mark(rel string, marks []int64) bool {
+	was, moved := w.marks[rel], false
+	for c, m := range marks {
+		if m == flow.NoMark || was != nil && was[c] >= m {
+			continue
+		}
+		moved = true
+	}
+	if !moved {
+		return false
+	}
+	now := slices.Clone(marks)
+	for c := range was {
+		now[c] = max(now[c], was[c])
+	}
+	w.marks[rel] = now
+	return true
 }
 
 // share is a block for one worker.
@@ -216,9 +275,10 @@ func (c *circuit) finish(large bool) (Output, error) {
 		if err != nil {
 			return err
 		}
-		o = Output{Key: c.key, Batch: results[0].Batch, Digest: results[0].Digest, Errors: errs}
+		o = Output{Key: c.key, Batch: results[0].Batch, Digest: results[0].Digest, Errors: errs, Marks: results[0].Marks}
 		return nil
 	})
+	c.next, c.marks = c.group.NextTime(), o.Marks
 	return o, err
 }
 
