@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"math"
 	"slices"
 
 	"github.com/tidemill/tidemill/internal/expr"
@@ -175,7 +176,7 @@ func sameExpr(a, b expr.Expr) bool {
 		return ok && x.Index == y.Index
 	case expr.Const:
 		y, ok := b.(expr.Const)
-		return ok && x.V == y.V
+		return ok && sameValue(x.V, y.V)
 	case expr.Param:
 		y, ok := b.(expr.Param)
 		return ok && x.Index == y.Index
@@ -202,7 +203,7 @@ func sameExpr(a, b expr.Expr) bool {
 		return ok && x.Negate == y.Negate && sameExpr(x.L, y.L) && sameExpr(x.R, y.R)
 	case *expr.InList:
 		y, ok := b.(*expr.InList)
-		return ok && x.Negate == y.Negate && x.HasNull == y.HasNull && slices.Equal(x.List, y.List) && sameExpr(x.Arg, y.Arg)
+		return ok && x.Negate == y.Negate && x.HasNull == y.HasNull && slices.EqualFunc(x.List, y.List, sameValue) && sameExpr(x.Arg, y.Arg)
 	case *expr.Case:
 		y, ok := b.(*expr.Case)
 		return ok && len(x.Whens) == len(y.Whens) && (x.Else == nil) == (y.Else == nil) && sameAll(children(x), children(y))
@@ -214,6 +215,15 @@ func sameExpr(a, b expr.Expr) bool {
 		return ok && sameAll(x.Args, y.Args)
 	}
 	return false
+}
+
+// sameValue reports whether a and b are one value: NaN is itself, and 0 is not -0.
+func sameValue(a, b types.Value) bool {
+	if math.Float64bits(a.F) != math.Float64bits(b.F) {
+		return false
+	}
+	a.F, b.F = 0, 0
+	return a == b
 }
 
 func sameAll(a, b []expr.Expr) bool { return slices.EqualFunc(a, b, sameExpr) }

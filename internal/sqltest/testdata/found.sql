@@ -183,3 +183,23 @@ SELECT i FROM same x WHERE EXISTS (SELECT 1 FROM u WHERE length(x.n::text) = u.b
 1
 2
 3
+
+# A NaN in a grouped expression is the same wherever the expression is repeated; 0 and -0 are not one.
+query
+SELECT CASE f WHEN 'NaN' THEN 2 WHEN 1 THEN i END AS c, CASE f WHEN 'NaN' THEN 2 WHEN 1 THEN i END + 1 AS d, count(*)
+FROM same GROUP BY CASE f WHEN 'NaN' THEN 2 WHEN 1 THEN i END
+----
+3 | 4 | 1
+NULL | NULL | 3
+
+query
+SELECT f NOT IN ('NaN', 1) AS c, f NOT IN ('NaN', 1) IS NULL AS d, count(*) FROM same GROUP BY f NOT IN ('NaN', 1)
+----
+NULL | t | 1
+f | f | 1
+t | f | 2
+
+exec
+SELECT f * double precision '-0' FROM same GROUP BY f * double precision '0'
+----
+ERROR 42803: column "same.f" must appear in the GROUP BY clause or be used in an aggregate function
