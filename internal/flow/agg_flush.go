@@ -235,3 +235,6 @@ func (a *aggregate) columns(res []batch.Column, sel []uint32) []batch.Column {
 	a.cols = append(a.cols, res[:len(a.op.Calls)]...)
 	return a.cols
 }
+
+// rowsHeld implements holder.
+func (a *aggregate) rowsHeld() int64 { return int64(a.groups.Len()) }

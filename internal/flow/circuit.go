@@ -19,6 +19,8 @@ type Circuit struct {
 	step   Step
 	bytes  int64 // sum of nodes' bytes
 	blocks int   // emitted, for stopEvery
+	mark   int64 // with a clock: when the operator at work began or went on
+	atWork *running
 }
 
 // running is a node of a circuit.
@@ -29,6 +31,7 @@ type running struct {
 	emit   edges
 	rowsIn int64
 	bytes  int64
+	nanos  int64 // time at work
 }
 
 // edges hands what a node emits to its consumers.
@@ -212,22 +215,48 @@ func (c *Circuit) deliver(to edge, b *batch.Batch) {
 	}
 	n := to.node
 	n.rowsIn += int64(b.Len())
-	n.op.Push(&c.step, to.port, b, &n.emit)
+	if c.opt.Clock == nil {
+		n.op.Push(&c.step, to.port, b, &n.emit)
+	} else {
+		was := c.switchTo(n)
+		n.op.Push(&c.step, to.port, b, &n.emit)
+		c.switchTo(was)
+	}
 	c.account(n)
+}
+
+// switchTo charges the time since the last switch to the operator at work, and lets
+// n go on. It returns the one that was at work.
+func (c *Circuit) switchTo(n *running) *running {
+	was, now := c.atWork, c.opt.Clock()
+	if was != nil {
+		was.nanos += now - c.mark
+	}
+	c.atWork, c.mark = n, now
+	return was
 }
 
 // account brings n's share of the memory up to date and checks the limits.
 func (c *Circuit) account(n *running) {
-	held := n.op.StateBytes()
-	c.bytes += held - n.bytes
-	n.bytes = held
+	c.recount(n)
 	if c.opt.MaxStateBytes > 0 && c.bytes > c.opt.MaxStateBytes && c.step.fail == nil {
 		c.step.fail = c.memoryError()
 	}
 	c.blocks++
 	if c.opt.Stop != nil && c.blocks%stopEvery == 0 && c.step.fail == nil && c.opt.Stop() {
-		c.step.fail = &types.Error{Code: types.CodeQueryCanceled, Message: "canceling statement due to user request"}
+		c.step.fail = errStopped()
 	}
+}
+
+// recount brings n's share of the memory up to date.
+func (c *Circuit) recount(n *running) {
+	held := n.op.StateBytes()
+	c.bytes += held - n.bytes
+	n.bytes = held
+}
+
+func errStopped() error {
+	return &types.Error{Code: types.CodeQueryCanceled, Message: "canceling statement due to user request"}
 }
 
 func (c *Circuit) memoryError() error {
@@ -255,8 +284,14 @@ func (e *edges) Emit(b *batch.Batch) {
 // RunStage runs stage k: it takes in what other workers sent in the stage before,
 // and ends the step for the operators of the stage, inputs first.
 func (c *Circuit) RunStage(k int) error {
+	if c.opt.Clock != nil {
+		defer c.switchTo(nil)
+	}
 	for _, n := range c.nodes {
 		if x, ok := n.op.(*exchange); ok && n.stage == k-1 {
+			if c.opt.Clock != nil {
+				c.switchTo(n)
+			}
 			x.receive(&n.emit)
 			c.account(n)
 		}
@@ -266,6 +301,9 @@ func (c *Circuit) RunStage(k int) error {
 			return c.step.fail
 		}
 		if n.stage == k {
+			if c.opt.Clock != nil {
+				c.switchTo(n)
+			}
 			n.op.Flush(&c.step, &n.emit)
 			c.account(n)
 		}

@@ -28,16 +28,15 @@ type ExplainOptions struct {
 	Workers int
 	// Counters, of a group with as many workers, are printed next to the operators.
 	Counters []Counters
+	// Bounds, if not nil, says how the operators' states grow.
+	Bounds *Bounds
 }
 
 // Explain prints the circuit as a tree, outputs at the top and below each operator
 // the ones it reads, indented. An operator that several read is printed once,
 // with a number, and referred to after that.
 func (s *Spec) Explain(opt ExplainOptions) string {
-	e := &explainer{spec: s, nodes: place(s, max(opt.Workers, 1)), opt: opt}
-	if opt.Workers <= 1 && opt.Counters == nil {
-		e.nodes = asWritten(s)
-	}
+	e := s.explainer(opt)
 	e.readers = make([]int, len(e.nodes))
 	for _, n := range e.nodes {
 		for _, x := range n.in {
@@ -51,6 +50,27 @@ func (s *Spec) Explain(opt ExplainOptions) string {
 		}
 	}
 	return e.out.String()
+}
+
+// Unbounded names the operators whose state grows with every row, as Explain does,
+// with the reason.
+func (s *Spec) Unbounded(b *Bounds) []string {
+	e := s.explainer(ExplainOptions{})
+	var out []string
+	for i, n := range b.Nodes {
+		if n.Growth == ByRows && n.Why != "" {
+			out = append(out, e.text(&e.nodes[i])+": "+e.why(&e.nodes[i], n))
+		}
+	}
+	return out
+}
+
+func (s *Spec) explainer(opt ExplainOptions) *explainer {
+	e := &explainer{spec: s, nodes: place(s, max(opt.Workers, 1)), opt: opt}
+	if opt.Workers <= 1 && opt.Counters == nil {
+		e.nodes = asWritten(s)
+	}
+	return e
 }
 
 // asWritten takes the nodes of a spec as they are.
@@ -86,14 +106,25 @@ func (e *explainer) print(i, depth int) {
 		fmt.Fprintf(&e.out, "[%d] ", e.last)
 	}
 	e.out.WriteString(e.text(n))
+	if b := e.opt.Bounds; b != nil && n.op == e.spec.Nodes[n.node].Op && b.Nodes[n.node].Why != "" {
+		e.out.WriteString(" [state: " + e.why(n, b.Nodes[n.node]) + "]")
+	}
 	if i < len(e.opt.Counters) {
-		c := e.opt.Counters[i]
-		fmt.Fprintf(&e.out, " (rows in=%d out=%d state=%d B)", c.RowsIn, c.RowsOut, c.StateBytes)
+		e.out.WriteString(" (" + e.opt.Counters[i].String() + ")")
 	}
 	e.out.WriteByte('\n')
 	for _, x := range n.in {
 		e.print(x, depth+1)
 	}
+}
+
+// why is the reason of a bound with names in place of column numbers.
+func (e *explainer) why(n *placed, b Bound) string {
+	var all []string
+	for _, x := range n.in {
+		all = append(all, e.names(x)...)
+	}
+	return named(b.Why, all)
 }
 
 // text is the operator's description with names in place of column numbers.

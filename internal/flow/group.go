@@ -20,6 +20,9 @@ type Options struct {
 	MaxStateBytes int64
 	Zone          *time.Location // session time zone; nil means UTC
 	Params        []types.Value  // values of parameters
+	// Clock tells the time in nanoseconds from any moment on, from any worker, to
+	// measure how long operators work; nil if that is not to be measured.
+	Clock func() int64
 	// Host answers functions that need the catalog, from any worker; nil if it may not be asked.
 	Host expr.Host
 	// Random serves random(), from any worker; nil, as in views, makes it an error.
@@ -98,6 +101,14 @@ func New(spec *Spec, opt Options) (*Group, error) {
 	return g, nil
 }
 
+// Bound sets the limits of the steps to come; see Options.
+func (g *Group) Bound(maxStateBytes int64, stop func() bool) {
+	g.opt.MaxStateBytes, g.opt.Stop = maxStateBytes, stop
+	for _, c := range g.circuits {
+		c.opt.MaxStateBytes, c.opt.Stop = maxStateBytes, stop
+	}
+}
+
 // Workers returns the number of circuits.
 func (g *Group) Workers() int { return len(g.circuits) }
 
@@ -137,7 +148,7 @@ type timed interface {
 func (g *Group) BeginStep(n, now int64) {
 	for _, c := range g.circuits {
 		c.begin(Step{
-			N: n, Now: now,
+			N: n, Now: now, stop: g.opt.Stop,
 			Ctx: expr.Ctx{Now: now, Zone: g.opt.Zone, Params: g.opt.Params, Host: g.opt.Host, Random: g.opt.Random, Errs: c.step.Ctx.Errs[:0]},
 		}, g.marks)
 	}
@@ -209,12 +220,27 @@ func (g *Group) EndStep() ([]Result, StepErrors, error) {
 			continue
 		}
 		parts := make([]*batch.Batch, 0, len(g.circuits))
+		size := int64(0) // of what merging makes besides the parts
 		for _, c := range g.circuits {
-			if o, ok := c.nodes[i].op.(*output); ok && o.result.N > 0 {
-				parts = append(parts, o.result)
+			if o, ok := c.nodes[i].op.(*output); ok {
+				if r := o.take(); r.N > 0 {
+					parts = append(parts, r)
+					size += r.SizeBytes()
+				}
 			}
 		}
-		b := mergeSorted(g.circuits[0].nodes[i].out, parts)
+		if held := g.StateBytes(); len(parts) > 1 && g.opt.MaxStateBytes > 0 && held+size > g.opt.MaxStateBytes {
+			g.fail = memoryError(n.label(), 2*size, held+size, g.opt.MaxStateBytes)
+			return nil, StepErrors{}, g.fail
+		}
+		for _, c := range g.circuits {
+			c.recount(c.nodes[i])
+		}
+		b := mergeSorted(g.circuits[0].nodes[i].out, parts, g.opt.Stop)
+		if b == nil {
+			g.fail = errStopped()
+			return nil, StepErrors{}, g.fail
+		}
 		out = append(out, Result{Name: n.op.(*output).name, Batch: b, Digest: batch.DigestOf(b), Marks: n.marks.Out})
 	}
 	return out, g.errors(), nil
@@ -265,16 +291,43 @@ type Counters struct {
 	Label           string // the running operator, as EXPLAIN names it
 	RowsIn, RowsOut int64
 	StateBytes      int64
+	Rows            int64 // rows or groups held, -1 if the operator holds none
+	// Nanos is how long the operator has worked, what it emitted to not counted; 0
+	// without Options.Clock.
+	Nanos int64
 }
+
+// String prints the counters as EXPLAIN ANALYZE does.
+func (c Counters) String() string {
+	s := fmt.Sprintf("rows in=%d out=%d", c.RowsIn, c.RowsOut)
+	if c.Rows >= 0 {
+		s += fmt.Sprintf(" held=%d", c.Rows)
+	}
+	s += fmt.Sprintf(" state=%d B", c.StateBytes)
+	if c.Nanos > 0 {
+		s += fmt.Sprintf(" time=%.3f ms", float64(c.Nanos)/1e6)
+	}
+	return s
+}
+
+// holder is an operator that can tell how many rows or groups it holds.
+type holder interface{ rowsHeld() int64 }
 
 // Counters returns the counters of the running nodes, inputs first. It may be
 // called between steps.
 func (g *Group) Counters() []Counters {
 	out := make([]Counters, len(g.circuits[0].nodes))
+	held := make([]int64, len(out))
 	for i := range out {
+		out[i].Rows = -1
 		for _, c := range g.circuits {
 			n := c.nodes[i]
 			out[i].Node, out[i].Label = n.node, n.label()
+			out[i].Nanos += n.nanos
+			if h, ok := n.op.(holder); ok {
+				held[i] += h.rowsHeld()
+				out[i].Rows = held[i]
+			}
 			out[i].RowsIn += n.rowsIn
 			out[i].RowsOut += n.emit.rows
 			out[i].StateBytes += n.bytes
