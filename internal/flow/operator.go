@@ -67,7 +67,8 @@ type Step struct {
 
 	errs    []RowError
 	errRows int64
-	fail    error // why the step is abandoned
+	fail    error       // why the step is abandoned
+	stop    func() bool // Options.Stop
 }
 
 // RowError notes that physical row i of b, in the input row type of node, could not
