@@ -130,6 +130,7 @@ func newJoin(env Env, op *Join) (Operator, error) {
 	for p := range j.sides {
 		j.sides[p].m.trackG = j.on == nil && j.sides[1-p].gate != gateNone
 	}
+	newGroupTable(j.sides[0].m, j.sides[1].m)
 	j.scratch()
 	return j, nil
 }
@@ -255,7 +256,8 @@ func (j *join) pushPlain(st *Step, port int, b *batch.Batch, out Emitter) {
 	lone := j.apart[:0]
 	for from := 0; from < len(j.keys); from += probeRows {
 		to := min(from+probeRows, len(j.keys))
-		groups := other.m.findAll(j.keys[from:to], b, me.keys, from)
+		keys := j.keys[from:to]
+		groups := me.m.t.findAll(me.m.found, keys, b, me.keys, from)
 		if me.gate != gateNone {
 			for k, g := range groups {
 				if me.gate.open(other.m.oldWeight(g)) {
@@ -264,17 +266,17 @@ func (j *join) pushPlain(st *Step, port int, b *batch.Batch, out Emitter) {
 			}
 		}
 		if j.pairs {
-			j.pairAll(st, port, b, from, other.m.heads[:to-from], out)
+			j.pairAll(st, port, b, from, other.m.headsOf(groups), out)
+		}
+		if me.m.keysOnly {
+			me.m.addKeys(groups, keys, b, me.keys, from)
+		} else {
+			me.m.addFound(groups, keys, j.rows[from:to], b, from, nil, nil)
 		}
 	}
 	j.emitPairs(st, port, b, out)
 	if len(lone) > 0 {
 		j.emitLoneOf(port, b, lone, out)
-	}
-	if me.m.keysOnly {
-		me.m.addKeys(j.keys, b, me.keys)
-	} else {
-		me.m.addAll(j.keys, j.rows, b, nil, nil)
 	}
 }
 
@@ -282,13 +284,12 @@ func (j *join) pushPlain(st *Step, port int, b *batch.Batch, out Emitter) {
 func (j *join) pushOn(st *Step, port int, b *batch.Batch, out Emitter) {
 	me, other := &j.sides[port], &j.sides[1-port]
 	me.m.addAll(j.keys, j.rows, b, j.ids, j.fresh)
-	for k, h := range j.keys {
+	for k := range j.keys {
 		if !j.pairs && other.gate == gateNone && !j.fresh[k] {
 			continue // its count is known, and nothing else depends on its pairs
 		}
-		if g := other.m.find(h, b, me.keys, b.Row(k)); g != 0 {
-			j.pairWith(st, port, b, k, g, out)
-		}
+		g := uint32(me.m.row(j.ids[k])[rowGroup] >> 32)
+		j.pairWith(st, port, b, k, g, out)
 	}
 	j.emitPairs(st, port, b, out)
 }
@@ -319,11 +320,7 @@ func (j *join) flushGroups(st *Step, port int, out Emitter) {
 		if is == me.gate.open(t.old) {
 			continue
 		}
-		g := me.m.findAs(other.m, t.group)
-		if g == 0 {
-			continue
-		}
-		for r := me.m.group(g).head; r != 0 && !st.Stopped(); {
+		for r := me.m.group(t.group).head; r != 0 && !st.Stopped(); {
 			words := me.m.row(r)
 			w := int64(words[rowWeight])
 			if !is {

@@ -9,45 +9,40 @@ import (
 // its weight, for each key the sum of the weights. The rows of a group are a list.
 // In a small group a row is found by walking it, which a few bits of the rows'
 // hashes mostly spare those that are new; the rows of a large group are also in an
-// index, so that a withdrawal costs no more there. A key of one integer is kept in
-// the group instead of its hash, so that its rows need not be looked at.
+// index, so that a withdrawal costs no more there. The keys themselves are in a
+// groupTable, which the multimaps of two relations may share.
 //
 // Rows whose weight has come to 0 stay until endStep, and with them their group:
 // within a step the rows of a key may go and come back in any order.
 type multimap struct {
 	*rowStore
-	keys     []int // columns of the key
-	all      []int // every column
-	keysOnly bool  // rows are keys, groups have one row, rows have no weight of their own
-	trackG   bool  // note groups' weights at the start of the step
-	trackR   bool  // note rows' weights and counts at the start of the step
-	intKey   bool  // the key is one column of integers
+	t        *groupTable
+	side     uint32 // in t
+	keys     []int  // columns of the key
+	all      []int  // every column
+	keysOnly bool   // rows are keys, groups have one row, rows have no weight of their own
+	trackG   bool   // note groups' weights at the start of the step
+	trackR   bool   // note rows' weights and counts at the start of the step
 
-	groups   [][]group
-	nextG    uint32
-	freeG    uint32
-	byKey    index
-	byRow    index  // rows of groups with more than fewRows
-	nullHash uint64 // with intKey: the hash of NULL, if nullG is not 0
-	nullG    uint32 // with intKey: the group of NULL, which byKey does not have
+	byRow    index // rows of groups with more than fewRows
 	touchedG []touchedGroup
 	touchedR []touchedRow
 	deadG    []uint32 // keysOnly: groups whose weight has been 0
-	found    []uint32 // scratch of findAll
-	heads    []uint32 // scratch of findAll: the groups' first rows
+	found    []uint32 // scratch: the groups of rows that are looked up together
+	heads    []uint32 // scratch: their first rows
 	few      batch.Batch
 	fewIDs   []uint32
 	fewHash  []uint64
 	fetched  uint64 // keeps the loads of fetch from being left out
 }
 
-// group is the rows of one key. Two fit a cache line.
+// group is the rows that one multimap has of one key.
 type group struct {
 	id      uint64 // the key's hash or, with intKey, its value
 	weight  int64
 	head    uint32 // first row; rows are linked both ways
 	touched uint32 // 1 + index in touchedG
-	rows    uint32 // how many, up to fewRows; or manyRows or freedGroup
+	rows    uint32 // how many, up to fewRows; or manyRows or freedGroup; keysOnly does not count
 	filter  uint32 // with few rows: the bits of every row that has been here
 }
 
@@ -56,7 +51,7 @@ const (
 	fewRows = 8
 	// manyRows marks a group whose rows are in byRow. It stays so until it is empty.
 	manyRows = fewRows + 1
-	// freedGroup marks groups on the free list: deadG may name one twice.
+	// freedGroup marks groups on the free list.
 	freedGroup = manyRows + 1
 )
 
@@ -83,23 +78,18 @@ type touchedRow struct {
 // The header words of a row.
 const (
 	rowWeight  = 0
-	rowLinks   = 1 // next<<32 | previous in the group
-	rowGroup   = 2 // group<<32 | 1 + index in touchedR
+	rowLinks   = 1 // next<<32 | in a group of many rows, the previous one
+	rowGroup   = 2 // group<<32 | 1 + index in touchedR; 0 in freed rows
 	rowPlain   = 3 // words of a row without more
 	rowCount   = 3 // a signed number for the operator
 	rowCounted = 4 // words of a row with a count
 )
 
-const (
-	groupChunkBits = 10
-	groupBytes     = 32
-)
-
 func newMultimap(ts []types.Type, keys []int, header int) *multimap {
-	m := &multimap{rowStore: newRowStore(ts, header), keys: keys, nextG: 1}
+	m := &multimap{rowStore: newRowStore(ts, header), keys: keys}
 	m.all = allColumns(ts)
-	m.intKey = len(keys) == 1 && ts[keys[0]].Layout() == types.LayoutInt
 	m.found, m.heads = make([]uint32, probeRows), make([]uint32, probeRows)
+	newGroupTable(m)
 	return m
 }
 
@@ -115,40 +105,67 @@ func newKeyCounts(ts []types.Type, keys []int) *multimap {
 	return m
 }
 
+// bytes includes the groupTable in the first of those that share one.
 func (m *multimap) bytes() int64 {
-	return m.rowStore.bytes() + m.byKey.bytes + m.byRow.bytes + int64(len(m.groups))<<groupChunkBits*groupBytes
+	n := m.rowStore.bytes() + m.byRow.bytes
+	if m.side == 0 {
+		n += m.t.bytes()
+	}
+	return n
 }
 
-func (m *multimap) group(g uint32) *group {
-	return &m.groups[g>>groupChunkBits][g&(1<<groupChunkBits-1)]
-}
+// group returns what m has of the key of group g.
+func (m *multimap) group(g uint32) *group { return m.t.group(g, m.side) }
 
 // addAll adds the selected rows of b with their weights. ids and fresh, if not nil,
 // get the row of each and whether it is new.
 func (m *multimap) addAll(keys, rows []uint64, b *batch.Batch, ids []uint32, fresh []bool) {
 	for from := 0; from < len(keys); from += probeRows {
 		to := min(from+probeRows, len(keys))
-		groups := m.findAll(keys[from:to], b, m.keys, from)
-		m.fetch(m.heads[:to-from])
-		for k, g := range groups {
-			i := b.Row(from + k)
-			row, isNew := m.add(keys[from+k], rows[from+k], b, i, b.Weight(i), g)
-			if ids != nil {
-				ids[from+k], fresh[from+k] = row, isNew
-			}
+		groups := m.t.findAll(m.found, keys[from:to], b, m.keys, from)
+		if ids != nil {
+			m.addFound(groups, keys[from:to], rows[from:to], b, from, ids[from:to], fresh[from:to])
+		} else {
+			m.addFound(groups, keys[from:to], rows[from:to], b, from, nil, nil)
 		}
 	}
 }
 
-// addKeys adds the keys in columns cols of the selected rows of b with their
-// weights, in a multimap of keys only.
-func (m *multimap) addKeys(hashes []uint64, b *batch.Batch, cols []int) {
-	for from := 0; from < len(hashes); from += probeRows {
-		to := min(from+probeRows, len(hashes))
-		for k, g := range m.findAll(hashes[from:to], b, cols, from) {
-			i := b.Row(from + k)
-			m.addKey(hashes[from+k], b, cols, i, b.Weight(i), g)
+// addFound is addAll for the selected rows from the from-th on, given their groups as
+// far as they are known.
+func (m *multimap) addFound(groups []uint32, keys, rows []uint64, b *batch.Batch, from int, ids []uint32, fresh []bool) {
+	heads := m.heads[:len(groups)]
+	for k, g := range groups {
+		heads[k] = 0
+		if g != 0 {
+			if gr := m.group(g); gr.mayHave(rows[k]) {
+				heads[k] = gr.head
+			}
 		}
+	}
+	m.fetch(heads)
+	for k, g := range groups {
+		i := b.Row(from + k)
+		row, isNew := m.add(keys[k], rows[k], b, i, b.Weight(i), g)
+		if ids != nil {
+			ids[k], fresh[k] = row, isNew
+		}
+	}
+}
+
+// mayHave reports whether a row of this hash may be in the list of few rows.
+func (gr *group) mayHave(rowHash uint64) bool {
+	bits := filterBits(rowHash)
+	return gr.filter&bits == bits
+}
+
+// addKeys adds the keys in columns cols of the selected rows of b from the from-th on
+// with their weights, in a multimap of keys only, given their groups as far as they
+// are known.
+func (m *multimap) addKeys(groups []uint32, hashes []uint64, b *batch.Batch, cols []int, from int) {
+	for k, g := range groups {
+		i := b.Row(from + k)
+		m.addKey(hashes[k], b, cols, i, b.Weight(i), g)
 	}
 }
 
@@ -156,12 +173,17 @@ func (m *multimap) addKeys(hashes []uint64, b *batch.Batch, cols []int) {
 // that is known.
 func (m *multimap) addKey(hash uint64, b *batch.Batch, cols []int, i int, w int64, g uint32) {
 	if g == 0 {
-		g = m.find(hash, b, cols, i)
+		g = m.t.find(hash, b, cols, i)
 	}
-	if g == 0 {
+	if g == 0 || m.group(g).head == 0 {
 		row := m.alloc()
-		m.write(m.row(row), b, cols, i)
-		g = m.newGroup(hash, row)
+		words := m.row(row)
+		m.write(words, b, cols, i)
+		if g == 0 {
+			g = m.t.newGroup(hash, m, words)
+		}
+		words[rowGroup] = uint64(g) << 32
+		m.group(g).head = row
 	}
 	m.addWeight(g, w)
 	if m.group(g).weight == 0 {
@@ -173,7 +195,7 @@ func (m *multimap) addKey(hash uint64, b *batch.Batch, cols []int, i int, w int6
 // row and whether it is new.
 func (m *multimap) add(keyHash, rowHash uint64, b *batch.Batch, i int, w int64, g uint32) (row uint32, fresh bool) {
 	if g == 0 {
-		g = m.find(keyHash, b, m.keys, i)
+		g = m.t.find(keyHash, b, m.keys, i)
 	}
 	if g != 0 {
 		row = m.lookUp(m.group(g), rowHash, b, i)
@@ -201,15 +223,15 @@ func (m *multimap) insert(keyHash, rowHash uint64, b *batch.Batch, i int, g uint
 	w := m.row(row)
 	m.write(w, b, m.all, i)
 	if g == 0 {
-		g = m.newGroup(keyHash, row)
+		g = m.t.newGroup(keyHash, m, w)
 	}
 	gr := m.group(g)
-	if gr.head != row {
-		w[rowLinks] = uint64(gr.head) << 32
-		m.row(gr.head)[rowLinks] |= uint64(row)
-		gr.head = row
-	}
+	w[rowLinks] = uint64(gr.head) << 32
 	w[rowGroup] = uint64(g) << 32
+	if gr.rows == manyRows {
+		m.row(gr.head)[rowLinks] |= uint64(row)
+	}
+	gr.head = row
 	switch {
 	case gr.rows < fewRows:
 		gr.rows++
@@ -223,15 +245,20 @@ func (m *multimap) insert(keyHash, rowHash uint64, b *batch.Batch, i int, g uint
 	return row
 }
 
-// indexRows enters the rows of a group in byRow, once there are more than a few.
+// indexRows enters the rows of a group in byRow and links them backwards, once there
+// are more than a few.
 func (m *multimap) indexRows(gr *group) {
 	if m.fewHash == nil {
 		m.fewIDs, m.fewHash = make([]uint32, 0, manyRows), make([]uint64, manyRows)
 		m.few.Cols = make([]batch.Column, len(m.fields))
 	}
 	m.fewIDs = m.fewIDs[:0]
-	for r := gr.head; r != 0; r = next(m.row(r)) {
+	before := uint32(0)
+	for r := gr.head; r != 0; {
+		w := m.row(r)
+		w[rowLinks] = w[rowLinks]&^(1<<32-1) | uint64(before)
 		m.fewIDs = append(m.fewIDs, r)
+		before, r = r, next(w)
 	}
 	for c := range m.few.Cols {
 		m.few.Cols[c].Type = m.types[c]
@@ -241,32 +268,6 @@ func (m *multimap) indexRows(gr *group) {
 	for k, h := range batch.HashRows(m.fewHash, &m.few, m.all) {
 		m.byRow.add(h, m.fewIDs[k])
 	}
-}
-
-// newGroup returns a group for the key of the given row, which is its first.
-func (m *multimap) newGroup(hash uint64, row uint32) uint32 {
-	g := m.freeG
-	if g != 0 {
-		m.freeG = m.group(g).head
-	} else {
-		g = m.nextG
-		m.nextG++
-		if int(g>>groupChunkBits) == len(m.groups) {
-			m.groups = append(m.groups, make([]group, 1<<groupChunkBits))
-		}
-	}
-	gr := m.group(g)
-	*gr = group{id: hash, head: row}
-	if m.intKey {
-		w, c := m.row(row), m.keys[0]
-		if m.null(w, c) {
-			m.nullG, m.nullHash = g, hash
-			return g
-		}
-		gr.id = w[m.fields[c].at]
-	}
-	m.byKey.add(hash, g)
-	return g
 }
 
 func (m *multimap) addWeight(g uint32, w int64) {
@@ -317,6 +318,7 @@ func next(w []uint64) uint32 { return uint32(w[rowLinks] >> 32) }
 func (m *multimap) endStep() {
 	for _, t := range m.touchedG {
 		m.group(t.group).touched = 0
+		m.t.settle(t.group)
 	}
 	m.touchedG = m.touchedG[:0]
 	for _, t := range m.touchedR {
@@ -327,34 +329,34 @@ func (m *multimap) endStep() {
 		}
 	}
 	m.touchedR = m.touchedR[:0]
-	for _, g := range m.deadG {
-		if gr := m.group(g); gr.weight == 0 && gr.rows != freedGroup {
-			m.release(gr.head)
-			m.freeGroup(g)
+	for _, g := range m.deadG { // which may name a group twice
+		if gr := m.group(g); gr.weight == 0 && gr.rows != freedGroup && gr.head != 0 {
+			m.releaseRow(gr.head)
+			gr.head = 0
+			m.t.settle(g)
 		}
 	}
 	m.deadG = m.deadG[:0]
 }
 
-func (m *multimap) freeGroup(g uint32) {
-	gr := m.group(g)
-	if m.intKey && g == m.nullG {
-		m.nullG = 0
-	} else {
-		m.byKey.remove(m.hashOf(gr), g)
-	}
-	*gr = group{head: m.freeG, rows: freedGroup}
-	m.freeG = g
+// releaseRow frees a row that is in no list any more.
+func (m *multimap) releaseRow(row uint32) {
+	m.row(row)[rowGroup] = 0
+	m.release(row)
 }
 
+// remove takes a row with words w and the given hash out. Its group forgets it, but
+// not its weight.
 func (m *multimap) remove(row uint32, w []uint64, hash uint64) {
-	after, before := uint32(w[rowLinks]>>32), uint32(w[rowLinks])
+	after, before := next(w), uint32(w[rowLinks])
 	g := uint32(w[rowGroup] >> 32)
 	gr := m.group(g)
-	if gr.rows == manyRows {
+	many := gr.rows == manyRows
+	if many {
 		m.byRow.remove(hash, row)
 	} else {
 		gr.rows--
+		before = m.before(gr, row)
 	}
 	if before != 0 {
 		bw := m.row(before)
@@ -362,12 +364,19 @@ func (m *multimap) remove(row uint32, w []uint64, hash uint64) {
 	} else {
 		gr.head = after
 	}
-	if after != 0 {
+	if after != 0 && many {
 		aw := m.row(after)
 		aw[rowLinks] = aw[rowLinks]&^(1<<32-1) | uint64(before)
 	}
-	m.release(row)
-	if gr.head == 0 {
-		m.freeGroup(g)
+	m.releaseRow(row)
+	m.t.settle(g)
+}
+
+// before returns the row before the given one in a group of few, 0 if it is the first.
+func (m *multimap) before(gr *group, row uint32) uint32 {
+	before := uint32(0)
+	for r := gr.head; r != row; r = next(m.row(r)) {
+		before = r
 	}
+	return before
 }

@@ -28,6 +28,7 @@ func newSetOp(env Env, op *SetOp) *setOp {
 		left: newMultimap(env.In[0], allColumns(env.Out), rowCounted), right: newKeyCounts(env.In[1], allColumns(env.Out)),
 	}
 	s.left.trackG, s.right.trackG = true, true
+	newGroupTable(s.left, s.right)
 	s.out = newStored(s.left.rowStore, env.Out)
 	return s
 }
@@ -36,8 +37,11 @@ func (s *setOp) Push(_ *Step, port int, b *batch.Batch, _ Emitter) {
 	s.keys = batch.HashRows(s.keys[:cap(s.keys)], b, s.all)
 	if port == 0 {
 		s.left.addAll(s.keys, s.keys, b, nil, nil)
-	} else {
-		s.right.addKeys(s.keys, b, s.all)
+		return
+	}
+	for from := 0; from < len(s.keys); from += probeRows {
+		keys := s.keys[from:min(from+probeRows, len(s.keys))]
+		s.right.addKeys(s.right.t.findAll(s.right.found, keys, b, s.all, from), keys, b, s.all, from)
 	}
 }
 
@@ -59,15 +63,11 @@ func (s *setOp) times(l, r int64) int64 {
 
 func (s *setOp) Flush(_ *Step, out Emitter) {
 	for _, t := range s.left.touchedG {
-		r := int64(0)
-		if g := s.right.findAs(s.left, t.group); g != 0 {
-			r = s.right.group(g).weight
-		}
-		s.renew(t.group, r, out)
+		s.renew(t.group, s.right.group(t.group).weight, out)
 	}
 	for _, t := range s.right.touchedG {
-		if g := s.left.findAs(s.right, t.group); g != 0 && s.left.group(g).touched == 0 {
-			s.renew(g, s.right.group(t.group).weight, out)
+		if s.left.group(t.group).touched == 0 {
+			s.renew(t.group, s.right.group(t.group).weight, out)
 		}
 	}
 	s.out.flush(out)
