@@ -25,6 +25,7 @@ type Worker struct {
 	circuits []*circuit         // each after those it reads
 	marks    map[string][]int64 // of every relation that has some, as of the last step
 	failed   error              // of the step that spent it
+	bound    int64              // of each circuit's state in steps; 0: none
 }
 
 type circuit struct {
@@ -90,8 +91,13 @@ func (w *Worker) Build(key string, spec *flow.Spec, opt flow.Options) (*Circuit,
 // Inputs lists the relations that the circuit reads.
 func (c *Circuit) Inputs() []string { return c.c.inputs }
 
+// Bound limits what the fill may hold to maxBytes, 0 for no limit; past it Fill
+// fails with 53200. Once stop, if not nil, reports true, Fill fails with 57014.
+func (c *Circuit) Bound(maxBytes int64, stop func() bool) { c.c.group.Bound(maxBytes, stop) }
+
 // Fill runs the circuit's first step: feed pushes all that its inputs hold. The marks
-// are those of the last step when the circuit was built.
+// are those of the last step when the circuit was built. A circuit whose Fill failed
+// is dropped; nothing else has changed.
 func (c *Circuit) Fill(step uint64, now int64, feed func(push func(rel string, b *batch.Batch) error) error) (Output, error) {
 	c.c.group.BeginStep(int64(step), now)
 	next := 0
@@ -110,8 +116,19 @@ func (c *Circuit) Fill(step uint64, now int64, feed func(push func(rel string, b
 	return c.c.finish(true)
 }
 
-// Add makes a filled circuit part of the steps, after those that are there.
+// Bound limits what each circuit may hold in the steps to come to maxBytes, 0 for no
+// limit. A step that goes past it fails.
+func (w *Worker) Bound(maxBytes int64) {
+	w.bound = maxBytes
+	for _, c := range w.circuits {
+		c.group.Bound(maxBytes, nil)
+	}
+}
+
+// Add makes a filled circuit part of the steps, after those that are there. The
+// bounds of its fill end.
 func (w *Worker) Add(c *Circuit) {
+	c.c.group.Bound(w.bound, nil)
 	w.circuits = append(w.circuits, c.c)
 	w.mark(c.c.key, c.c.marks)
 }
