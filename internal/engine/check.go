@@ -27,7 +27,11 @@ func (l *leader) admit(ids []uint64, s *staged) (ok, rejected []uint64) {
 	a := &admission{l: l, staged: map[catalog.ID]*state.Spine{}}
 	for _, id := range ids {
 		r := l.requests[id]
-		if err := a.check(r.changes); err != nil {
+		err := l.full(r.changes)
+		if err == nil {
+			err = a.check(r.changes)
+		}
+		if err != nil {
 			l.outcomes[id] = answer{err: err}
 			rejected = append(rejected, id)
 			l.e.metrics.Rejected.Add(1)
@@ -40,6 +44,29 @@ func (l *leader) admit(ids []uint64, s *staged) (ok, rejected []uint64) {
 		}
 	}
 	return ok, rejected
+}
+
+// fullPercent is how much of the memory limit the views may hold before transactions
+// that bring more rows than they take away are refused. The rest is room for what
+// else changes: a step that passes the limit ends the pipeline.
+const fullPercent = 90
+
+// full refuses changes that add rows when the views have little room left.
+func (l *leader) full(changes []tableChange) error {
+	held := l.work.TotalBytes()
+	if held < l.e.cfg.MemoryBytes/100*fullPercent {
+		return nil
+	}
+	more := int64(0)
+	for _, c := range changes {
+		more += sumWeights(c.rows)
+	}
+	if more <= 0 {
+		return nil
+	}
+	return &types.Error{Code: types.CodeOutOfMemory, Message: "out of memory: the views have no room for more rows",
+		Detail: fmt.Sprintf("They hold %d bytes of at most %d.", held, l.e.cfg.MemoryBytes),
+		Hint:   "Delete rows, drop a view, or raise the limit of memory."}
 }
 
 func (a *admission) take(c tableChange) {

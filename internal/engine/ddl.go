@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -41,13 +42,22 @@ func (l *leader) stageDDL(r *request) {
 		l.outcomes[r.id] = answer{err: err}
 		l.feed(coord.Staged{Rejected: []uint64{r.id}})
 	}
+	ctx, end := l.commandContext(r)
+	defer end()
+	if ctx.Err() != nil { // its client has given up while it waited for its turn
+		refuse(canceled(ctx))
+		return
+	}
 	cmd, err := r.plan(l.cat)
 	if err != nil {
 		refuse(err)
 		return
 	}
-	d, err := l.buildDDL(l.e.ctx, cmd, max(l.now, l.e.micros()))
+	d, err := l.buildDDL(ctx, cmd, max(l.now, l.e.micros()))
 	if err != nil {
+		if ctx.Err() != nil {
+			err = canceled(ctx) // which knows why
+		}
 		refuse(err)
 		return
 	}
@@ -65,6 +75,19 @@ func (l *leader) stageDDL(r *request) {
 	l.staged = &staged{ddl: d}
 	l.staged.seal(l, wire.KindDDL, l.coord.Epoch(), body)
 	l.feed(coord.Staged{Records: 1, Hash: coord.Hash(l.staged.last), Taken: l.droppedUnits(d.effect.Dropped)})
+}
+
+// commandContext ends when the command's client gives it up, or the engine stops.
+func (l *leader) commandContext(r *request) (context.Context, func()) {
+	if r.ctx == nil {
+		return l.e.ctx, func() {}
+	}
+	ctx, cancel := context.WithCancelCause(r.ctx)
+	off := context.AfterFunc(l.e.ctx, func() { cancel(errClosed()) })
+	return ctx, func() {
+		off()
+		cancel(nil)
+	}
 }
 
 // droppedUnits counts what was announced of sources that go.
@@ -160,22 +183,33 @@ func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedD
 			return made{}, &types.Error{Code: types.CodeFeature, Message: fmt.Sprintf("%s cannot read the system catalog %q", def.Describe(), r.Name)}
 		}
 	}
-	c, err := l.work.Build(def.Key(), q.Spec, flow.Options{MaxStateBytes: l.e.cfg.MemoryBytes})
+	c, err := l.work.Build(def.Key(), q.Spec, flow.Options{})
 	if err != nil {
 		return made{}, err
 	}
+	room, err := l.room(def)
+	if err != nil {
+		return made{}, err
+	}
+	c.Bound(room, func() bool { return ctx.Err() != nil })
 	step := l.coord.CommittedStep()
 	out, err := c.Fill(step, d.now, func(push func(string, *batch.Batch) error) error {
 		for _, key := range c.Inputs() {
 			id, _ := catalog.ParseKey(key)
-			if err := l.content(ctx, id, func(b *batch.Batch) error { return push(key, b) }); err != nil {
+			err := l.content(ctx, id, func(b *batch.Batch) error {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				return push(key, b)
+			})
+			if err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err != nil {
-		return made{}, err
+		return made{}, l.fillError(def, err)
 	}
 	m := made{rel: &relation{def: def, ring: newRing(MaxRingBytes)}, circuit: c, content: out}
 	if def.Kind == catalog.MaterializedView {
@@ -187,6 +221,33 @@ func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedD
 		m.rel.ring.add(step, out.Batch)
 	}
 	return m, nil
+}
+
+// room is how many bytes a new view may hold: what the views that are there leave of
+// the limit. During replay there is none: what is in the log was within it.
+func (l *leader) room(def *catalog.Relation) (int64, error) {
+	if l.replaying {
+		return 0, nil
+	}
+	held := l.work.TotalBytes()
+	room := l.e.cfg.MemoryBytes - held
+	if room <= 0 {
+		return 0, &types.Error{Code: types.CodeOutOfMemory, Message: fmt.Sprintf("out of memory: no room for %s", def.Describe()),
+			Detail: fmt.Sprintf("The views hold %d bytes of at most %d.", held, l.e.cfg.MemoryBytes)}
+	}
+	return room, nil
+}
+
+// fillError tells that a view could not be filled.
+func (l *leader) fillError(def *catalog.Relation, err error) error {
+	var te *types.Error
+	if !errors.As(err, &te) || te.Code != types.CodeOutOfMemory {
+		return err
+	}
+	out := *te
+	out.Detail = fmt.Sprintf("%s The views that are there hold %d bytes of at most %d.", te.Detail, l.work.TotalBytes(), l.e.cfg.MemoryBytes)
+	out.Hint = fmt.Sprintf("%s was not made. Look at EXPLAIN for joins without a condition.", def.Describe())
+	return &out
 }
 
 // content hands out what a relation holds at the last committed step.

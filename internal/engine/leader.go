@@ -42,6 +42,7 @@ type leader struct {
 	wake      *time.Timer
 	failure   error               // why the pipeline fails, in more words than the coord has
 	closing   *request            // the request of Close
+	replaying bool                // the log is read: its steps and commands meet no limits of memory
 	skip      map[catalog.ID]bool // during replay: relations that are dropped later
 }
 
@@ -52,6 +53,8 @@ type request struct {
 	changes []tableChange // of a transaction, by table
 	rows    int
 	bytes   int64 // held of Engine.bytes
+	// ctx, of a command, ends when its client gives up; nil: never.
+	ctx context.Context
 	// plan gives the command against the leader's catalog.
 	plan   func(*catalog.Catalog) (catalog.Command, error)
 	answer chan answer // of capacity 1

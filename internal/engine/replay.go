@@ -19,6 +19,7 @@ const sourceWait = 30 * time.Second
 
 // replay rebuilds the state from the log and takes the lead.
 func (l *leader) replay(ctx context.Context) error {
+	l.replaying = true
 	l.coord.Step(coord.Clock{Now: l.e.cfg.Clock().UnixMicro()})
 	if err := l.findDropped(ctx); err != nil {
 		return err
@@ -43,7 +44,11 @@ func (l *leader) replay(ctx context.Context) error {
 			return fmt.Errorf("%v: %s", role, l.coord.Reason())
 		}
 	}
-	l.skip = nil
+	l.skip, l.replaying = nil, false
+	l.work.Bound(l.e.cfg.MemoryBytes)
+	if held := l.work.TotalBytes(); held > l.e.cfg.MemoryBytes {
+		l.e.cfg.Logger.Warn("the views hold more than their limit", "pipeline", l.e.cfg.Name, "bytes", held, "limit", l.e.cfg.MemoryBytes)
+	}
 	if err := l.e.resumeSources(ctx, l.positions); err != nil {
 		return err
 	}
