@@ -99,6 +99,17 @@ type Relation struct {
 	// DependsOn lists the relations that it reads, sorted: they cannot be dropped before it.
 	DependsOn []ID   `json:",omitempty"`
 	Comment   string `json:",omitempty"`
+	// Of a materialized view or sink, as planned: the columns that have watermarks,
+	// flow.Growth of its content, and the operators whose state grows with every row.
+	TimeColumns []int    `json:",omitempty"`
+	Growth      uint8    `json:",omitempty"`
+	Unbounded   []string `json:",omitempty"`
+}
+
+// HasMark reports whether column col has a watermark: that of the source or table,
+// or one that came through a view's query.
+func (r *Relation) HasMark(col int) bool {
+	return r.Watermark != nil && r.Watermark.Column == col || slices.Contains(r.TimeColumns, col)
 }
 
 // Key is the relation's key in circuits, flow.Input.Rel.
@@ -177,6 +188,7 @@ func (r *Relation) clone() *Relation {
 	n.Options = slices.Clone(r.Options)
 	n.SearchPath = slices.Clone(r.SearchPath)
 	n.DependsOn = slices.Clone(r.DependsOn)
+	n.TimeColumns, n.Unbounded = slices.Clone(r.TimeColumns), slices.Clone(r.Unbounded)
 	if r.Watermark != nil {
 		w := *r.Watermark
 		n.Watermark = &w

@@ -100,8 +100,9 @@ type Engine struct {
 	errors    errorList
 
 	submit  chan *request
-	arrive  chan struct{} // some source has rows; one pending signal is enough
-	bytes   *semaphore    // of MaxPendingBytes
+	look    chan func(*leader) // what wants to see the leader's own state
+	arrive  chan struct{}      // some source has rows; one pending signal is enough
+	bytes   *semaphore         // of MaxPendingBytes
 	nextReq atomic.Uint64
 	polls   atomic.Bool // there was a source that generates its rows
 
@@ -136,7 +137,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	setDefaults(&cfg)
 	e := &Engine{
 		cfg: cfg, logs: cfg.Logs, node: randomName(),
-		submit: make(chan *request, MaxPendingTx), arrive: make(chan struct{}, 1),
+		submit: make(chan *request, MaxPendingTx), arrive: make(chan struct{}, 1), look: make(chan func(*leader)),
 		bytes: newSemaphore(MaxPendingBytes), done: make(chan struct{}),
 		sources: map[catalog.ID]*source{}, sinks: map[catalog.ID]*sinkState{}, sessions: map[int32]*Session{},
 	}

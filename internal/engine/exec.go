@@ -289,7 +289,22 @@ func (s *Session) define(ctx context.Context, p *prepared) (session.Cursor, erro
 			s.opt.Notice(session.Notice{Severity: "NOTICE", Error: types.Error{Code: n.Code, Message: n.Message, Detail: n.Detail}})
 		}
 	}
+	s.warnUnbounded(a.effect.Created)
 	return done(tagOf(p)), nil
+}
+
+// warnUnbounded tells of views just made that hold on to every row of a stream.
+func (s *Session) warnUnbounded(created []catalog.ID) {
+	for _, id := range created {
+		def := s.snapshot().Catalog.ByID(id)
+		if def == nil || len(def.Unbounded) == 0 || s.opt.Notice == nil {
+			continue
+		}
+		s.opt.Notice(session.Notice{Severity: "WARNING", Error: types.Error{Code: "01000",
+			Message: fmt.Sprintf("the state of %s grows with every row", def.Describe()),
+			Detail:  strings.Join(def.Unbounded, "\n"),
+			Hint:    "Let rows be forgotten by time: declare a WATERMARK and use windows or intervals, or create the view WITH (state_ttl = '...')."}})
+	}
 }
 
 // tagOf is the command tag of DDL.

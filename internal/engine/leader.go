@@ -88,6 +88,8 @@ func (e *Engine) run() {
 			l.take(r)
 		case <-e.arrive:
 			l.arrivals()
+		case fn := <-e.look:
+			fn(l)
 		case <-polls:
 			l.poll()
 		case <-l.wake.C:

@@ -1,13 +1,11 @@
 package engine
 
 import (
-	"context"
 	"fmt"
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
-	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/plan"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/sql"
@@ -316,29 +314,6 @@ func (s *Session) planExplained(text string, stmt sql.Stmt, given []types.Type) 
 	var err error
 	p.query, err = s.planner(nil).PlanView(q)
 	return p, err
-}
-
-// explain prints the circuit of a statement.
-func (s *Session) explain(ctx context.Context, p *prepared, st *sql.Explain, args []types.Value) (session.Cursor, error) {
-	q, err := s.explained(p, st)
-	if err != nil {
-		return nil, err
-	}
-	var opt flow.ExplainOptions
-	if st.Analyze {
-		env := s.env(args)
-		if _, err := env.query(ctx, q); err != nil {
-			return nil, err
-		}
-		opt.Counters, opt.Workers = env.ran.Counters(), 1
-	}
-	var rows [][]types.Value
-	for _, line := range strings.Split(strings.TrimRight(named(s.snapshot().Catalog, q.Spec.Explain(opt)), "\n"), "\n") {
-		rows = append(rows, []types.Value{types.TextValue(line)})
-	}
-	c := textRows("EXPLAIN", textColumns("QUERY PLAN"), rows)
-	c.tag = "EXPLAIN"
-	return c, nil
 }
 
 // explained is the query whose circuit is printed.

@@ -70,8 +70,8 @@ func TestBounds(t *testing.T) {
 			t.Fatalf("%s: %v", c.name, err)
 		}
 		lines := strings.Split(spec.Explain(flow.ExplainOptions{Bounds: bounds}), "\n")
-		if !strings.HasSuffix(lines[1], c.want) {
-			t.Errorf("%s: explain gives %q, want it to end with %q", c.name, lines[1], c.want)
+		if !strings.Contains(lines[1], c.want) {
+			t.Errorf("%s: explain gives %q, want %q in it", c.name, lines[1], c.want)
 		}
 		if got := len(spec.Unbounded(bounds)) > 0; got != c.grows {
 			t.Errorf("%s: unbounded is %v: %q", c.name, got, spec.Unbounded(bounds))

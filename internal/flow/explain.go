@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/types"
 )
 
 // Hash identifies what the circuit computes: equal hashes mean the same nodes with
@@ -28,6 +31,10 @@ type ExplainOptions struct {
 	Workers int
 	// Counters, of a group with as many workers, are printed next to the operators.
 	Counters []Counters
+	// Before are the counters as they were the time Over ago; rates are printed if
+	// there are any.
+	Before []Counters
+	Over   time.Duration
 	// Bounds, if not nil, says how the operators' states grow.
 	Bounds *Bounds
 }
@@ -60,6 +67,27 @@ func (s *Spec) Unbounded(b *Bounds) []string {
 	for i, n := range b.Nodes {
 		if n.Growth == ByRows && n.Why != "" {
 			out = append(out, e.text(&e.nodes[i])+": "+e.why(&e.nodes[i], n))
+		}
+	}
+	return out
+}
+
+// OperatorText is how EXPLAIN names a running operator and its state.
+type OperatorText struct {
+	Text  string
+	State string // "" if it has none
+}
+
+// Operators names the operators as so many workers run them, in the order of
+// Group.Counters. b may be nil.
+func (s *Spec) Operators(workers int, b *Bounds) []OperatorText {
+	e := &explainer{spec: s, nodes: place(s, max(workers, 1))}
+	out := make([]OperatorText, len(e.nodes))
+	for i := range e.nodes {
+		n := &e.nodes[i]
+		out[i].Text = e.text(n)
+		if b != nil && n.op == s.Nodes[n.node].Op {
+			out[i].State = e.why(n, b.Nodes[n.node])
 		}
 	}
 	return out
@@ -109,13 +137,60 @@ func (e *explainer) print(i, depth int) {
 	if b := e.opt.Bounds; b != nil && n.op == e.spec.Nodes[n.node].Op && b.Nodes[n.node].Why != "" {
 		e.out.WriteString(" [state: " + e.why(n, b.Nodes[n.node]) + "]")
 	}
+	e.out.WriteString(e.watermarks(i))
 	if i < len(e.opt.Counters) {
-		e.out.WriteString(" (" + e.opt.Counters[i].String() + ")")
+		e.out.WriteString(" (" + e.opt.Counters[i].String() + e.rates(i) + ")")
 	}
 	e.out.WriteByte('\n')
 	for _, x := range n.in {
 		e.print(x, depth+1)
 	}
+}
+
+// rates says how fast node i has been since Before.
+func (e *explainer) rates(i int) string {
+	secs := e.opt.Over.Seconds()
+	if i >= len(e.opt.Before) || secs <= 0 {
+		return ""
+	}
+	was, is := e.opt.Before[i], e.opt.Counters[i]
+	return fmt.Sprintf("; now in=%.0f/s out=%.0f/s busy=%.1f%%", float64(is.RowsIn-was.RowsIn)/secs,
+		float64(is.RowsOut-was.RowsOut)/secs, float64(is.Nanos-was.Nanos)/secs/1e7)
+}
+
+// watermarks names the columns that have watermarks, with what they are if that is known.
+func (e *explainer) watermarks(i int) string {
+	n := &e.nodes[i]
+	b := e.opt.Bounds
+	if b == nil || n.op != e.spec.Nodes[n.node].Op {
+		return ""
+	}
+	var list []string
+	names := e.names(i)
+	for c, has := range b.TimeColumns[n.node] {
+		if !has {
+			continue
+		}
+		s := "#" + strconv.Itoa(c)
+		if c < len(names) && names[c] != "" {
+			s = word(names[c])
+		}
+		if t := n.out[c]; i < len(e.opt.Counters) && (t.Kind == types.Timestamp || t.Kind == types.TimestampTZ) {
+			switch m := e.opt.Counters[i].Marks[c]; m {
+			case NoMark:
+				s += " none yet"
+			case FinalMark:
+				s += " final"
+			default:
+				s += " " + string(types.AppendText(nil, types.IntValue(types.Timestamp, m), types.Style{}))
+			}
+		}
+		list = append(list, s)
+	}
+	if list == nil {
+		return ""
+	}
+	return " [watermark: " + strings.Join(list, ", ") + "]"
 }
 
 // why is the reason of a bound with names in place of column numbers.

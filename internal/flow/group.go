@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/batch"
@@ -295,6 +296,8 @@ type Counters struct {
 	// Nanos is how long the operator has worked, what it emitted to not counted; 0
 	// without Options.Clock.
 	Nanos int64
+	// Marks are those of the columns that it emits.
+	Marks []int64
 }
 
 // String prints the counters as EXPLAIN ANALYZE does.
@@ -320,6 +323,7 @@ func (g *Group) Counters() []Counters {
 	held := make([]int64, len(out))
 	for i := range out {
 		out[i].Rows = -1
+		out[i].Marks = slices.Clone(g.circuits[0].nodes[i].marks.Out)
 		for _, c := range g.circuits {
 			n := c.nodes[i]
 			out[i].Node, out[i].Label = n.node, n.label()

@@ -71,6 +71,8 @@ func (v *virtual) Rows(ctx context.Context, rel *catalog.Relation, sys *engine.S
 		sinks(env, sys)
 	case "tidemill.relations", "pg_catalog.pg_stat_user_tables":
 		relations(env, sys)
+	case "tidemill.operators":
+		operators(ctx, env, sys)
 	case "tidemill.errors":
 		rowErrors(env, sys)
 	case "tidemill.quarantine":
@@ -129,6 +131,13 @@ func relations(env *syscat.Env, sys *engine.SystemView) {
 			env.Views = append(env.Views, syscat.ViewInfo{ID: r.ID, Name: r.Name, Kind: r.Kind.String(), Rows: rows.Rows(),
 				Bytes: snap.Bytes(r.ID), Step: snap.Step})
 		}
+	}
+}
+
+func operators(ctx context.Context, env *syscat.Env, sys *engine.SystemView) {
+	for _, o := range sys.Engine.Operators(ctx) {
+		env.Operators = append(env.Operators, syscat.OperatorInfo{Relation: o.Relation, Name: o.Name, Node: o.Node, Operator: o.Operator, State: o.State,
+			Watermark: o.Watermark, RowsIn: o.RowsIn, RowsOut: o.RowsOut, Rows: o.Rows, Bytes: o.StateBytes, BusyMillis: float64(o.Nanos) / 1e6})
 	}
 }
 

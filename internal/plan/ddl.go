@@ -457,6 +457,7 @@ func (d *ddl) matView(s *sql.CreateMatView) catalog.Command {
 	}
 	r.Columns, r.Query, r.AppendOnly = queryColumns(q, s.Columns, s.Query.Pos()), d.queryText(s.Query), q.AppendOnly
 	r.Options = d.options(s.With)
+	d.noteBounds(r, q)
 	return d.create(r, s.IfNotExists)
 }
 
@@ -479,6 +480,7 @@ func (d *ddl) sink(s *sql.CreateSink) catalog.Command {
 		failHint(s.Pos(), types.CodeInvalidParameter, "Add WITH (connector = '...').", "sink %q has no connector", r.Name)
 	}
 	d.checkOptions(r, s.Pos())
+	d.noteBounds(r, p)
 	return d.create(r, s.IfNotExists)
 }
 

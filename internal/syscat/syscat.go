@@ -28,6 +28,7 @@ type Env struct {
 	Sinks      []SinkInfo
 	Quarantine []QuarantineRow
 	Errors     []ErrorRow
+	Operators  []OperatorInfo
 }
 
 // Setting is one parameter, for pg_settings.
@@ -64,6 +65,21 @@ type ViewInfo struct {
 	Rows  int64
 	Bytes int64 // of its rows, its indexes, its recent changes and the state of its circuit
 	Step  uint64
+}
+
+// OperatorInfo is one operator of the circuit of a view or sink.
+type OperatorInfo struct {
+	Relation   catalog.ID
+	Name       string // of the relation
+	Node       int    // of the circuit's description; several operators may stand for one
+	Operator   string
+	State      string // how its state grows; empty if it has none
+	Watermark  types.Value
+	RowsIn     int64 // since the circuit was built
+	RowsOut    int64
+	Rows       int64 // held; below 0 if it holds none
+	Bytes      int64
+	BusyMillis float64
 }
 
 // SinkInfo is how a sink is doing.
@@ -169,6 +185,11 @@ func (r *rows) value(i int, v any) types.Value {
 		out.S = string(v)
 	case []string:
 		return textArray(t, v)
+	case float64:
+		out.F = v
+		return out
+	case types.Value:
+		return v
 	default:
 		panic(fmt.Sprintf("syscat: %s column %d: value of type %T", r.table.Relation.Name, i, v))
 	}
@@ -195,7 +216,7 @@ func textArray(t types.Type, elems []string) types.Value {
 var kinds = map[string]types.Type{
 	"oid": types.T(types.Oid), "name": types.T(types.Name), "char": types.T(types.Char), "bool": types.T(types.Bool),
 	"int2": types.T(types.Int2), "int4": types.T(types.Int4), "int8": types.T(types.Int8), "float4": types.T(types.Float4),
-	"float8": types.T(types.Float8), "text": types.T(types.Text), "bytea": types.T(types.Bytea), "timestamptz": types.T(types.TimestampTZ),
+	"float8": types.T(types.Float8), "text": types.T(types.Text), "bytea": types.T(types.Bytea), "timestamp": types.T(types.Timestamp), "timestamptz": types.T(types.TimestampTZ),
 	"interval": types.T(types.Interval), "regproc": types.T(types.Text), "xid": types.T(types.Int8), "numeric": types.T(types.Numeric),
 	"text[]": {Kind: types.Array, Elem: types.Text}, "name[]": {Kind: types.Array, Elem: types.Name}, "oid[]": {Kind: types.Array, Elem: types.Oid},
 	"int2[]": {Kind: types.Array, Elem: types.Int2}, "char[]": {Kind: types.Array, Elem: types.Char},

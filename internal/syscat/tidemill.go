@@ -30,6 +30,16 @@ func tidemillTables() []Table {
 				r.add(q.Source, q.Position, q.Reason, q.Data)
 			}
 		}),
+		tide("operators", 13157, "relation oid, name name, node int4, operator text, state text, watermark timestamp, rows_in int8, rows_out int8, "+
+			"rows_held int8, bytes int8, busy_ms float8", func(e *Env, r *rows) {
+			for _, o := range e.Operators {
+				held := any(o.Rows)
+				if o.Rows < 0 {
+					held = nil
+				}
+				r.add(o.Relation, o.Name, o.Node, o.Operator, orNull(o.State), o.Watermark, o.RowsIn, o.RowsOut, held, o.Bytes, o.BusyMillis)
+			}
+		}),
 		tide("definitions", 13156, "kind text, oid oid, n int4, def text", fillDefinitions),
 		tide("errors", 13155, "view name, step int8, code text, message text, row text", func(e *Env, r *rows) {
 			for _, x := range e.Errors {

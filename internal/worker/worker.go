@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/flow"
@@ -70,6 +71,10 @@ type Circuit struct{ c *circuit }
 // circuits read it.
 func (w *Worker) Build(key string, spec *flow.Spec, opt flow.Options) (*Circuit, error) {
 	opt.Workers = w.workers
+	if opt.Clock == nil {
+		start := time.Now()
+		opt.Clock = func() int64 { return int64(time.Since(start)) }
+	}
 	g, err := flow.New(spec, opt)
 	if err != nil {
 		return nil, fmt.Errorf("build circuit %s: %w", key, err)
