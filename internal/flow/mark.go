@@ -404,8 +404,9 @@ func shiftsEvenly(e *expr.Call) bool {
 	for _, a := range e.Args {
 		switch k := a.Type().Kind; {
 		case k == types.Interval:
-			c := a.(expr.Const).V
-			if c.Null || e.T.Kind == types.TimestampTZ && (c.V.Days != 0 || c.V.Months != 0) {
+			x, ok := a.(expr.Const)
+			c := x.V
+			if !ok || c.Null || e.T.Kind == types.TimestampTZ && (c.V.Days != 0 || c.V.Months != 0) {
 				return false
 			}
 		case k != types.Timestamp && k != types.TimestampTZ && k != types.Date && !isIntKind(k):

@@ -203,3 +203,10 @@ exec
 SELECT f * double precision '-0' FROM same GROUP BY f * double precision '0'
 ----
 ERROR 42803: column "same.f" must appear in the GROUP BY clause or be used in an aggregate function
+
+# A constant time shifted by a column's interval does not rise with anything.
+query
+SELECT timestamp '2001-01-01 00:00:00' + d AS t, date '2001-01-01' + d AS u FROM same WHERE i < 3
+----
+2001-01-31 00:00:00 | 2001-01-31 00:00:00
+2001-02-01 00:00:00 | 2001-02-01 00:00:00
