@@ -34,6 +34,7 @@ type field struct {
 const (
 	rowChunkBits = 10
 	rowChunk     = 1 << rowChunkBits
+	lineWords    = 8 // words of a cache line, to which chunks are aligned
 )
 
 func newRowStore(ts []types.Type, header int) *rowStore {
@@ -51,6 +52,9 @@ func newRowStore(ts []types.Type, header int) *rowStore {
 		default:
 			at++
 		}
+	}
+	if at == lineWords-2 || at == lineWords-1 {
+		at = lineWords // or half of the rows would lie in two cache lines
 	}
 	s.stride = at
 	return s
