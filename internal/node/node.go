@@ -46,7 +46,10 @@ type Config struct {
 	// QueryMemoryMB bounds the memory of one ad-hoc query in megabytes; zero means
 	// engine.DefaultQueryBytes.
 	QueryMemoryMB int64
-	Version       string
+	// ViewMemoryMB bounds the memory of all views' state together in megabytes; zero
+	// means engine.DefaultStateBytes.
+	ViewMemoryMB int64
+	Version      string
 	// Logf receives what is worth a line in a log; nil is silent.
 	Logf func(format string, args ...any)
 }
@@ -114,7 +117,7 @@ func (n *Node) startEngine(ctx context.Context) error {
 		n.addrs.NATS = a.String()
 	}
 	e, err := engine.Open(ctx, engine.Config{
-		Fabric: f, Name: Database, Workers: n.cfg.Workers, QueryBytes: n.cfg.QueryMemoryMB << 20,
+		Fabric: f, Name: Database, Workers: n.cfg.Workers, QueryBytes: n.cfg.QueryMemoryMB << 20, MemoryBytes: n.cfg.ViewMemoryMB << 20,
 		Connectors: connectors(), Virtual: newVirtual(n.cfg.Version), Logger: slog.New(logHandler{n.cfg.Logf, nil}),
 	})
 	if err != nil {
