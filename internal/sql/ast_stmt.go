@@ -84,14 +84,16 @@ type Copy struct {
 	Where   Expr
 }
 
-// Subscribe is SUBSCRIBE [TO] name or (query).
+// Subscribe is SUBSCRIBE [TO] name or (query). The clauses after it may come in any order.
 type Subscribe struct {
 	Span
-	Name    Name   // zero if Query is set
-	Query   *Query //
-	Options []Option
-	AsOf    Expr // AS OF step; nil if not written
-	UpTo    Expr // UP TO step; nil if not written
+	Name     Name   // zero if Query is set
+	Query    *Query //
+	Envelope string // "", "upsert", "debezium"
+	Key      []Ident
+	Options  []Option
+	AsOf     Expr // AS OF step; nil if not written
+	UpTo     Expr // UP TO step; nil if not written
 }
 
 // Behavior is CASCADE or RESTRICT.

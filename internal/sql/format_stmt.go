@@ -213,6 +213,11 @@ func (f *printer) subscribe(s *Subscribe) {
 	} else {
 		f.name(s.Name)
 	}
+	if s.Envelope != "" {
+		f.w(" ENVELOPE ", strings.ToUpper(s.Envelope), " (KEY ")
+		group(f, s.Key, f.ident)
+		f.w(")")
+	}
 	f.withOptions(s.Options)
 	if s.AsOf != nil {
 		f.w(" AS OF ")

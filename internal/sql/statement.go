@@ -283,19 +283,34 @@ func (p *parser) subscribe() Stmt {
 	} else {
 		s.Name = p.relName()
 	}
-	if p.accept("with") {
-		s.Options = parenList(p, func() Option { return p.option(optionWord) })
-	}
-	if p.accept("as") {
-		p.expect("of")
-		s.AsOf = p.expr()
-	}
-	if p.isWords("up", "to") {
-		p.accept("up", "to")
-		s.UpTo = p.expr()
+	for p.subscribeClause(s) {
 	}
 	s.Span = p.span(start)
 	return s
+}
+
+// subscribeClause reads one of the clauses that come once, in any order; it reports
+// whether there was one.
+func (p *parser) subscribeClause(s *Subscribe) bool {
+	switch {
+	case s.Options == nil && p.accept("with"):
+		s.Options = parenList(p, func() Option { return p.option(optionWord) })
+	case s.AsOf == nil && p.accept("as"):
+		p.expect("of")
+		s.AsOf = p.expr()
+	case s.UpTo == nil && p.isWords("up", "to"):
+		p.accept("up", "to")
+		s.UpTo = p.expr()
+	case s.Envelope == "" && p.accept("envelope"):
+		s.Envelope = p.objectKind("upsert", "debezium")
+		p.expectOp("(")
+		p.expect("key")
+		s.Key = parenList(p, p.colID)
+		p.expectOp(")")
+	default:
+		return false
+	}
+	return true
 }
 
 func (p *parser) oneWord() Stmt {
