@@ -1,7 +1,7 @@
 # Everything here needs Go alone, unless it says otherwise.
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race prove bench fmt
+.PHONY: build test race prove bench bench-nexmark fmt
 
 build: ## the one binary, in bin/tidemill
 	go build -trimpath -ldflags "-s -w" -o bin/tidemill ./cmd/tidemill
@@ -17,6 +17,9 @@ prove: ## the long proofs: 50 rounds of kill -9, ten minutes of random SQL again
 
 bench: ## the benchmarks that the figures in docs come from
 	go test -run '^$$' -bench . ./internal/flow ./internal/state ./internal/expr ./internal/format ./internal/batch
+
+bench-nexmark: build ## the figures of docs/nexmark.md
+	bin/tidemill bench nexmark --events $(or $(EVENTS),10000000) --queries $(or $(QUERIES),all)
 
 fmt:
 	gofmt -w .

@@ -1,0 +1,1 @@
+SELECT auction, bidder, price, date_time, (auction % 10000)::text FROM bid

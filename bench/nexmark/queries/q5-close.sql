@@ -1,0 +1,18 @@
+-- q5, each window once, when it is over.
+CREATE MATERIALIZED VIEW q5_close AS
+SELECT b.auction, b.num
+FROM (
+  SELECT auction, count(*) AS num, window_start, window_end
+  FROM HOP(bid, date_time, INTERVAL '2 seconds', INTERVAL '10 seconds')
+  GROUP BY auction, window_start, window_end
+) AS b
+JOIN (
+  SELECT max(num) AS num, window_start, window_end
+  FROM (
+    SELECT count(*) AS num, window_start, window_end
+    FROM HOP(bid, date_time, INTERVAL '2 seconds', INTERVAL '10 seconds')
+    GROUP BY auction, window_start, window_end
+  ) AS counts
+  GROUP BY window_start, window_end
+) AS m ON b.window_start = m.window_start AND b.window_end = m.window_end AND b.num >= m.num
+EMIT ON WINDOW CLOSE;
