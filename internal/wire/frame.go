@@ -11,8 +11,14 @@ import (
 	"hash/crc32"
 )
 
-// Version is the version of the record frame that Seal writes.
-const Version = 1
+// Version is the version of the records that Seal writes. Open reads those from
+// oldestVersion on.
+//
+// 2: SRC and STEP hold watermarks at their end, which those of version 1 lack.
+const (
+	Version       = 2
+	oldestVersion = 1
+)
 
 // Kind says what a record holds. The numbers are stored.
 type Kind uint8
@@ -86,8 +92,8 @@ func Open(rec []byte) (Header, []byte, Hash, error) {
 	if len(rec) < Overhead || rec[0] != magic0 || rec[1] != magic1 {
 		return h, nil, Hash{}, fmt.Errorf("%w: %d bytes without a frame", ErrDamaged, len(rec))
 	}
-	if rec[2] != Version {
-		return h, nil, Hash{}, fmt.Errorf("%w: %d, this program knows %d", ErrVersion, rec[2], Version)
+	if v := rec[2]; v < oldestVersion || v > Version {
+		return h, nil, Hash{}, fmt.Errorf("%w: %d, this program knows %d to %d", ErrVersion, v, oldestVersion, Version)
 	}
 	end := len(rec) - sumBytes
 	if got, want := crc32.Checksum(rec[:end], castagnoli), binary.LittleEndian.Uint32(rec[end:]); got != want {

@@ -19,6 +19,9 @@ func (r *reader) fail(format string, args ...any) {
 	}
 }
 
+// atEnd reports whether nothing is left.
+func (r *reader) atEnd() bool { return len(r.b) == 0 }
+
 func (r *reader) byte(what string) byte {
 	if len(r.b) == 0 {
 		r.fail("%s is cut off", what)

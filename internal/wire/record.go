@@ -15,6 +15,9 @@ const (
 	maxRanges     = 1 << 16 // sources in one STEP
 	maxOutputs    = 1 << 16 // views in one STEP
 	maxBadRecords = 1 << 20 // quarantined records in one block
+	maxMarks      = 1 << 16 // watermarks that move in one STEP
+	// MaxPartitions bounds the partitions of a source whose watermarks a block holds.
+	MaxPartitions = 1024
 )
 
 // Epoch says that a leader took over.
@@ -101,6 +104,20 @@ type Output struct {
 	Digest batch.Digest
 }
 
+// Mark is the watermark of a column of a source or table after a step: every later
+// row has a value of at least that much there, or NULL.
+type Mark struct {
+	Relation catalog.ID
+	Column   int
+	Value    int64
+}
+
+// Late counts rows of a table that came too late.
+type Late struct {
+	Table catalog.ID
+	Rows  uint64
+}
+
 // Step is a committed step: what went in, and the fingerprint of what came out.
 type Step struct {
 	N           uint64 // from 1, without gaps
@@ -113,6 +130,10 @@ type Step struct {
 	Outputs     []Output
 	Rejected    uint64 // transactions that a constraint refused, which are not in the log
 	Quarantined uint64 // records of the ranges that were put aside
+	// Marks are the watermarks of sources' and tables' columns that the step moved.
+	Marks []Mark
+	// Late counts the rows of each append-only table that came too late, and are in no record.
+	Late []Late
 	// Changes are those of its transactions, or the last of them: what fits goes
 	// here, since one record is much cheaper to append than two, and the rest into
 	// TX records before it.
@@ -141,7 +162,19 @@ func (s *Step) Encode() []byte {
 	}
 	dst = binary.AppendUvarint(dst, s.Rejected)
 	dst = binary.AppendUvarint(dst, s.Quarantined)
-	return appendChanges(dst, s.Changes)
+	dst = appendChanges(dst, s.Changes)
+	dst = binary.AppendUvarint(dst, uint64(len(s.Marks)))
+	for _, m := range s.Marks {
+		dst = binary.AppendUvarint(dst, uint64(m.Relation))
+		dst = binary.AppendUvarint(dst, uint64(m.Column))
+		dst = binary.AppendVarint(dst, m.Value)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(s.Late)))
+	for _, l := range s.Late {
+		dst = binary.AppendUvarint(dst, uint64(l.Table))
+		dst = binary.AppendUvarint(dst, l.Rows)
+	}
+	return dst
 }
 
 // DecodeStep reads the body of a STEP record.
@@ -167,6 +200,15 @@ func DecodeStep(body []byte) (*Step, error) {
 	}
 	s.Rejected, s.Quarantined = r.uvarint("rejected"), r.uvarint("quarantined")
 	s.Changes = r.changes()
+	if r.atEnd() { // version 1
+		return s, r.end("STEP")
+	}
+	for n := r.count("marks", maxMarks); n > 0 && r.err == nil; n-- {
+		s.Marks = append(s.Marks, Mark{Relation: r.id("relation"), Column: r.count("column", MaxColumns-1), Value: r.varint("mark")})
+	}
+	for n := r.count("tables with late rows", maxMarks); n > 0 && r.err == nil; n-- {
+		s.Late = append(s.Late, Late{Table: r.id("table"), Rows: r.uvarint("late rows")})
+	}
 	return s, r.end("STEP")
 }
 
@@ -237,6 +279,30 @@ type Source struct {
 	Rows   *batch.Batch
 	Bad    []BadRecord
 	Cursor []byte // how far the connector had come, in its own words
+	// Event is where event time stands after the block; nil if the source has no
+	// watermark. No row of a later block is below Event.Mark by more than the source's
+	// allowed lateness.
+	Event *Event
+	// Proc is the time of the clock that was stamped on the block's rows as
+	// PROCTIME(), microseconds since 2000-01-01 UTC; 0 if none was.
+	Proc int64
+}
+
+// Event is the state of a source's event time between two blocks.
+type Event struct {
+	// Mark is the source's watermark, microseconds since 2000-01-01; math.MinInt64 if
+	// there is none yet.
+	Mark int64
+	Late uint64 // rows that came too late, ever
+	// Parts are the marks of the partitions that have not ended, in order of ID; at
+	// most MaxPartitions.
+	Parts []Part
+}
+
+// Part is the watermark of one partition; math.MinInt64 if it has none yet.
+type Part struct {
+	ID   uint32
+	Mark int64
 }
 
 // Encode returns the record's body.
@@ -250,7 +316,20 @@ func (s *Source) Encode() []byte {
 		dst = appendBlob(dst, b.Reason)
 		dst = appendBlob(dst, b.Data)
 	}
-	return appendBlob(dst, s.Cursor)
+	dst = appendBlob(dst, s.Cursor)
+	dst = binary.AppendVarint(dst, s.Proc)
+	if s.Event == nil {
+		return append(dst, 0)
+	}
+	dst = append(dst, 1)
+	dst = binary.AppendVarint(dst, s.Event.Mark)
+	dst = binary.AppendUvarint(dst, s.Event.Late)
+	dst = binary.AppendUvarint(dst, uint64(len(s.Event.Parts)))
+	for _, p := range s.Event.Parts {
+		dst = binary.AppendUvarint(dst, uint64(p.ID))
+		dst = binary.AppendVarint(dst, p.Mark)
+	}
+	return dst
 }
 
 // DecodeSource reads the body of an SRC record; it shares nothing with body.
@@ -261,5 +340,28 @@ func DecodeSource(body []byte) (*Source, error) {
 		s.Bad = append(s.Bad, BadRecord{Index: r.uvarint("index"), Reason: string(r.blob("reason")), Data: append([]byte(nil), r.blob("data")...)})
 	}
 	s.Cursor = append([]byte(nil), r.blob("cursor")...)
+	if r.atEnd() { // version 1
+		return s, r.end("SRC")
+	}
+	s.Proc = r.varint("processing time")
+	switch has := r.byte("watermark"); has {
+	case 0:
+	case 1:
+		s.Event = r.event()
+	default:
+		r.fail("watermark written in way %d", has)
+	}
 	return s, r.end("SRC")
+}
+
+func (r *reader) event() *Event {
+	e := &Event{Mark: r.varint("watermark"), Late: r.uvarint("late rows")}
+	for n := r.count("partitions", MaxPartitions); n > 0 && r.err == nil; n-- {
+		id := r.uvarint("partition")
+		if id > 1<<32-1 || len(e.Parts) > 0 && uint32(id) <= e.Parts[len(e.Parts)-1].ID {
+			r.fail("partition %d", id)
+		}
+		e.Parts = append(e.Parts, Part{ID: uint32(id), Mark: r.varint("watermark")})
+	}
+	return e
 }

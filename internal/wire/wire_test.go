@@ -176,10 +176,12 @@ func sampleRecords(t testing.TB) map[string][]byte {
 		{"tx", KindTx, (&Tx{Changes: []Change{{Tx: 1, Table: 16384, Rows: rows}}}).Encode()},
 		{"step", KindStep, (&Step{N: 8, Now: -5, Txs: 1, Ranges: []Range{{16390, 3, 9}}, Circuit: Hash{1, 2}, Engine: "0.1", Shards: 256,
 			Outputs: []Output{{16391, batch.Digest{Hi: 1, Lo: 2}}}, Rejected: 2, Quarantined: 1,
+			Marks: []Mark{{16390, 2, 86_400_000_000}, {16391, 0, -7}}, Late: []Late{{16385, 3}},
 			Changes: []Change{{Tx: 0, Table: 16385, Rows: rows}}}).Encode()},
 		{"ckpt", KindCkpt, (&Checkpoint{Step: 8, Manifest: Hash{9}}).Encode()},
 		{"ddl", KindDDL, ddl},
-		{"src", KindSource, (&Source{First: 10, Count: 11, Rows: rows, Bad: []BadRecord{{3, "not JSON", []byte("{")}}, Cursor: []byte("c")}).Encode()},
+		{"src", KindSource, (&Source{First: 10, Count: 11, Rows: rows, Bad: []BadRecord{{3, "not JSON", []byte("{")}}, Cursor: []byte("c"), Proc: 77,
+			Event: &Event{Mark: 1_000_000, Late: 4, Parts: []Part{{0, 1_000_000}, {9, math.MinInt64}}}}).Encode()},
 	}
 	out := map[string][]byte{}
 	var prev Hash
@@ -260,6 +262,37 @@ func TestGoldenBytes(t *testing.T) {
 		again, err := decode(want)
 		if err != nil || !bytes.Equal(again, want) {
 			t.Errorf("%s: read and written again it differs (%v)", name, err)
+		}
+	}
+}
+
+// TestVersion1 reads records of version 1, which hold no watermarks.
+func TestVersion1(t *testing.T) {
+	for _, name := range []string{"epoch", "tx", "step", "ckpt", "ddl", "src"} {
+		text, err := os.ReadFile("testdata/v1/" + name + ".hex")
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec, err := hex.DecodeString(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec[2] != 1 {
+			t.Fatalf("%s is of version %d", name, rec[2])
+		}
+		if _, err := decode(rec); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		_, body, _, _ := Open(rec)
+		switch name {
+		case "step":
+			if s, err := DecodeStep(body); err != nil || s.N != 8 || s.Marks != nil || len(s.Changes) != 1 {
+				t.Errorf("step: %+v, %v", s, err)
+			}
+		case "src":
+			if s, err := DecodeSource(body); err != nil || s.Event != nil || string(s.Cursor) != "c" {
+				t.Errorf("src: %+v, %v", s, err)
+			}
 		}
 	}
 }
