@@ -7,7 +7,10 @@
 // from the log; nothing is ever guessed.
 package coord
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Hash is the hash of a log record.
 type Hash [32]byte
@@ -36,6 +39,9 @@ const (
 	maxBackoffMicros    = 2_000_000
 	firstBackoffMicros  = 20_000
 )
+
+// NotDue is the time of Due if time alone calls for no step.
+const NotDue = math.MaxInt64
 
 // Config says how steps are closed. Zero fields take the defaults.
 type Config struct {
@@ -85,6 +91,7 @@ type Coord struct {
 	flushes  []flush
 	work     *work
 	retryAt  int64 // when to send again; 0: not waiting
+	due      int64 // when a step is due by time alone; NotDue: never
 }
 
 // flush waits until taken reaches target and the items before it are done.
@@ -128,7 +135,7 @@ func New(cfg Config) *Coord {
 	if cfg.MaxAttempts <= 0 {
 		cfg.MaxAttempts = DefaultMaxAttempts
 	}
-	return &Coord{cfg: cfg}
+	return &Coord{cfg: cfg, due: NotDue}
 }
 
 // Role returns what the coord is doing.
@@ -177,6 +184,8 @@ func (c *Coord) Step(ev Event) []Effect {
 		out = c.submitted(ev)
 	case Arrived:
 		c.arrived += ev.Rows
+	case Due:
+		c.due = ev.At
 	case Clock:
 		c.now = max(c.now, ev.Now)
 		out = c.clock()

@@ -165,6 +165,37 @@ func TestReplayRefusesWhatCannotBe(t *testing.T) {
 	want(t, c.Step(EndOfLog{}), Claim{6})
 }
 
+func TestTimeAloneMakesSteps(t *testing.T) {
+	c := leading(t, Config{})
+	want(t, c.Step(Due{At: 100}), Wake{100})
+	want(t, c.Step(Clock{99}), Wake{100})
+	want(t, c.Step(Clock{100}), Compute{1, nil})
+	want(t, c.Step(Due{At: 50})) // told while a step is under way: it counts after it
+	want(t, c.Step(Staged{Records: 1, Hash: Hash{2}}), Append{1})
+	want(t, c.Step(Appended{Done}), Publish{1}, Compute{2, nil})
+	want(t, c.Step(Staged{Records: 1, Hash: Hash{3}}), Append{2})
+	want(t, c.Step(Appended{Done}), Publish{2}) // and no more than once
+	want(t, c.Step(Clock{1_000_000}))
+	want(t, c.Step(Due{At: NotDue}))
+
+	// A step for another reason does what was due.
+	want(t, c.Step(Due{At: 2_000_000}), Wake{2_000_000})
+	want(t, c.Step(submit(1, Tx)), Compute{3, []uint64{1}})
+	want(t, c.Step(Staged{Records: 1, Hash: Hash{4}}), Append{3})
+	want(t, c.Step(Appended{Done}), Publish{3}, Answer{[]uint64{1}, Done})
+	want(t, c.Step(Clock{3_000_000}))
+
+	// Rows that linger and a time that is due: the earlier of the two.
+	want(t, c.Step(Due{At: 3_005_000}), Wake{3_005_000})
+	c2 := leading(t, Config{})
+	want(t, c2.Step(Clock{1_000_000}))
+	want(t, c2.Step(submit(1, Tx)), Compute{1, []uint64{1}})
+	want(t, c2.Step(Staged{Records: 1, Hash: Hash{2}}), Append{1})
+	want(t, c2.Step(Appended{Done}), Publish{1}, Answer{[]uint64{1}, Done})
+	want(t, c2.Step(Due{At: 1_500_000}), Wake{1_500_000})
+	want(t, c2.Step(Arrived{Rows: 1}), Wake{1_010_000})
+}
+
 func ExampleCoord() {
 	c := New(Config{})
 	fmt.Printf("%#v\n", c.Step(EndOfLog{}))

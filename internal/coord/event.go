@@ -25,6 +25,11 @@ type Submitted struct{ Items []Item }
 // Arrived announces source rows that are durable and wait for a step.
 type Arrived struct{ Rows uint64 }
 
+// Due tells when, on Clock's scale, a step is due even if nothing comes, because
+// what is computed changes by time passing; NotDue if never. It holds until the next
+// Compute, after which the caller tells again.
+type Due struct{ At int64 }
+
 // Clock tells the time in microseconds. It never goes back.
 type Clock struct{ Now int64 }
 
@@ -59,6 +64,7 @@ func (Record) event()    {}
 func (EndOfLog) event()  {}
 func (Submitted) event() {}
 func (Arrived) event()   {}
+func (Due) event()       {}
 func (Clock) event()     {}
 func (Staged) event()    {}
 func (Appended) event()  {}
@@ -71,7 +77,8 @@ type Effect interface{ effect() }
 type Claim struct{ Epoch uint64 }
 
 // Compute asks to compute a step over these transactions, in order, and as many
-// source rows as are there up to the bound; Staged answers it.
+// source rows as are there up to the bound; Staged answers it. With neither it is
+// the time that wants the step.
 type Compute struct {
 	Step uint64
 	IDs  []uint64

@@ -91,7 +91,7 @@ func (w *world) effect(t *rapid.T, n *node) {
 				keep = append(keep, id)
 			}
 		}
-		if len(keep) == 0 {
+		if len(keep) == 0 && len(e.IDs) > 0 {
 			n.feed(Staged{Rejected: rejected})
 			return
 		}
@@ -201,6 +201,8 @@ func (w *world) move(t *rapid.T) {
 		kind := ItemKind(rapid.IntRange(0, 2).Draw(t, "kind"))
 		w.txs[w.nextID] = kind == Tx
 		n.feed(Submitted{[]Item{{ID: w.nextID, Kind: kind, Rows: 1}}})
+	case k == 7 && n.leads:
+		n.feed(Due{At: n.now + int64(rapid.IntRange(-5, 5).Draw(t, "due"))*1000})
 	default:
 		w.run(t, n)
 	}

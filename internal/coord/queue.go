@@ -36,12 +36,17 @@ func (c *Coord) next() []Effect {
 			return append(out, c.compute())
 		}
 	}
-	waiting := c.arrived - c.taken
-	if waiting == 0 {
-		return out
+	due := c.due
+	if waiting := c.arrived - c.taken; waiting > 0 {
+		due = min(due, c.lastStep+c.cfg.LingerMicros)
+		if len(c.flushes) > 0 || waiting >= uint64(c.cfg.StepRows) {
+			due = c.now
+		}
 	}
-	due := c.lastStep + c.cfg.LingerMicros
-	if len(c.flushes) > 0 || waiting >= uint64(c.cfg.StepRows) || c.now >= due {
+	switch {
+	case due == NotDue:
+		return out
+	case c.now >= due:
 		return append(out, c.compute())
 	}
 	return append(out, Wake{At: due})
@@ -68,6 +73,7 @@ func (c *Coord) flushed() []Effect {
 // compute closes a step over the transactions at the front of the queue.
 func (c *Coord) compute() Effect {
 	w := &work{kind: RecordStep}
+	c.due = NotDue
 	rows := 0
 	for len(c.items) > 0 && c.items[0].Kind == Tx {
 		it := c.items[0]
