@@ -13,7 +13,7 @@ func appendOnly(nodes []placed) []bool {
 			only[i] = op.AppendOnly
 		case *Values:
 			only[i] = op.Rows.Weights == nil
-		case *Filter, *Project, *ProjectSet, *Window, *Union, *Exchange:
+		case *Filter, *Project, *ProjectSet, *Window, *Buckets, *Union, *Exchange:
 			only[i] = all
 		case *Join:
 			only[i] = all && op.Kind == JoinInner

@@ -78,6 +78,8 @@ func (b *bounder) node(i int) (Growth, Bound) {
 		return b.growth(op.Rel), stateless
 	case *Join:
 		return b.join(n, op)
+	case *AsOf:
+		return b.asOf(n, op)
 	case *SetOp:
 		return in, b.byColumn(n, in, "one entry a row")
 	case *Distinct:
@@ -197,7 +199,7 @@ func (b *bounder) join(n *Node, op *Join) (Growth, Bound) {
 			return out, freedBy(c)
 		}
 	}
-	if w := op.Between; w != nil && b.marked[n.In[0]][w.Left] && b.marked[n.In[1]][w.Right] {
+	if w := op.Between; w != nil && w.Lo != -Unbounded && w.Hi != Unbounded && b.marked[n.In[0]][w.Left] && b.marked[n.In[1]][w.Right] {
 		return out, Bound{Fixed, fmt.Sprintf("freed when the watermarks of #%d and #%d have passed the interval", w.Left, shift+w.Right)}
 	}
 	switch {

@@ -95,6 +95,10 @@ func build(env Env, p placed, worker int, opt Options) (Operator, error) {
 		return newProject(env, op)
 	case *ProjectSet:
 		return newProjectSet(env, op)
+	case *AsOf:
+		return newAsOf(env, op), nil
+	case *Buckets:
+		return newBuckets(op), nil
 	case *Window:
 		return newWindow(env, op), nil
 	case *Union:

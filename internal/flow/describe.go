@@ -145,7 +145,14 @@ func (op *Join) Describe() string {
 
 // text prints the range for the difference of two columns.
 func (b *Between) text(left, right string) string {
-	return fmt.Sprintf(" between=#%s-#%s in [%s, %s]", left, right, micros(b.Lo), micros(b.Hi))
+	lo, hi := "-", "-"
+	if b.Lo != -Unbounded {
+		lo = micros(b.Lo)
+	}
+	if b.Hi != Unbounded {
+		hi = micros(b.Hi)
+	}
+	return fmt.Sprintf(" between=#%s-#%s in [%s, %s]", left, right, lo, hi)
 }
 
 func columns(cols []int) string {

@@ -226,6 +226,9 @@ func (e *explainer) text(n *placed) string {
 		}
 		return s
 	}
+	if d, ok := n.op.(sided); ok && len(in) == 2 {
+		return named(d.describe(len(in[0])), all)
+	}
 	return named(n.op.Describe(), all)
 }
 

@@ -127,6 +127,10 @@ func derivation(op Op, m *marks) (func(), error) {
 		return func() { copy(m.Out, m.In[0]); m.final = m.Final[0] }, nil
 	case *Project:
 		return projectMarks(spec, m)
+	case *AsOf:
+		return func() { asOfMarks(spec, m) }, nil
+	case *Buckets:
+		return func() { bucketMarks(spec, m) }, nil
 	case *Window:
 		return func() { windowMarks(spec, m) }, nil
 	case *Union, *SetOp:
@@ -224,9 +228,9 @@ func joinOther(op *Join, m *marks, port, at int) int64 {
 	}
 	if b := op.Between; b != nil {
 		switch {
-		case port == 0 && b.Left == at:
+		case port == 0 && b.Left == at && b.Lo != -Unbounded:
 			best = max(best, shiftMark(m.In[1][b.Right], b.Lo))
-		case port == 1 && b.Right == at:
+		case port == 1 && b.Right == at && b.Hi != Unbounded:
 			best = max(best, shiftMark(m.In[0][b.Left], -b.Hi))
 		}
 	}

@@ -4,6 +4,8 @@
 package flow
 
 import (
+	"math"
+
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/expr"
 	"github.com/tidemill/tidemill/internal/types"
@@ -113,6 +115,9 @@ type Between struct {
 	Left, Right int   // time columns of the left and the right input
 	Lo, Hi      int64 // in the units of the columns, microseconds for timestamps
 }
+
+// Unbounded is Between.Hi, and -Unbounded is Between.Lo, where there is no such bound.
+const Unbounded = math.MaxInt64
 
 // Aggregate groups by Keys and gives Keys || one column a call. With no keys
 // and Scalar, it gives exactly one row, also for empty input.

@@ -75,6 +75,10 @@ func (o *eval) op(op flow.Op, args []Table, in map[string]Table) (Table, error) 
 		return o.projectSet(args[0], op)
 	case *flow.Window:
 		return window(args[0], op), nil
+	case *flow.AsOf:
+		return o.asOf(args[0], args[1], op), nil
+	case *flow.Buckets:
+		return buckets(args[0], op), nil
 	case *flow.Union:
 		return slices.Concat(args...), nil
 	case *flow.Exchange:

@@ -120,6 +120,19 @@ func (e *emitter) join(x *join, ins []rel, needs []colSet) rel {
 	l, lk := e.side(ins[0], x.l, needs[0], k.l)
 	r, rk := e.side(ins[1], x.r, needs[1], k.r)
 	op := &flow.Join{Kind: x.kind, LeftKeys: lk, RightKeys: rk, NullSafe: k.nullSafe}
+	if x.kind != flow.JoinAntiNull {
+		op.Between = e.b.timesApart(x.on, setOf(x.l.out()), setOf(x.r.out()))
+	}
+	if w := op.Between; w != nil {
+		w.Left, w.Right = placeOf(w.Left, l.pos, "time"), placeOf(w.Right, r.pos, "time")
+		if len(lk) == 0 && bucketed(x.kind, w) {
+			var lb, rb int
+			width := bucketWidth(w.Lo, w.Hi)
+			l, lb = e.bucket(l, w.Left, 0, 0, width)
+			r, rb = e.bucket(r, w.Right, w.Lo, w.Hi, width)
+			op.LeftKeys, op.RightKeys = []int{lb}, []int{rb}
+		}
+	}
 	both := map[int]int{}
 	for c, p := range l.pos {
 		both[c] = p

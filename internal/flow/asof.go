@@ -1,0 +1,344 @@
+package flow
+
+import (
+	"cmp"
+	"math"
+	"slices"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+// asOf pairs each left row with the closest right row of its key.
+//
+// Both sides of a key are search trees by time, and each left row knows its match.
+// The match of a left row with time t is the last right row at or before t, so a
+// right row that comes or goes at time c concerns the left rows from c up to the next
+// right row alone: at Flush these are found by their place in the tree, looked up
+// again and, where the match is another, corrected. Looking forward (l.t <= r.t) is
+// the same with the direction of time turned round. Work is O(log n) for a change
+// and each left row that it concerns.
+//
+// What the marks say about both times decides what may be forgotten. Looking back,
+// left rows below both marks are final, and of the right rows there only the last
+// may still be a match. Looking forward, a left row is final once it has a match
+// below both marks, and right rows there are of no more use.
+type asOf struct {
+	AsOf
+	marks   *Marks
+	sides   [2]asOfSide
+	changes []asOfChange
+	cal     *calendar // of groups in which something can be forgotten at some time
+	planned [][]int64 // by group: the time of its earliest entry in cal
+	keys    []uint64
+	rows    []uint64
+	keyed   batch.Batch
+	sel     []uint32
+	lone    []uint32
+	nulls   []batch.Column
+	out     batch.Batch
+	pairs   [2]asOfPairs // without and with a match
+}
+
+// asOfChange says that the right rows of group g at a (turned) time are others than before.
+type asOfChange struct {
+	g  uint32
+	at int64
+}
+
+// asOfPairs are rows to emit.
+type asOfPairs struct {
+	left, right []uint32
+	weights     []int64
+	cols        []batch.Column
+}
+
+// notPlanned is the time of groups without an entry in the calendar.
+const notPlanned = math.MaxInt64
+
+func newAsOf(env Env, op *AsOf) *asOf {
+	a := &asOf{AsOf: *op, marks: env.Marks, cal: newCalendar(asOfDay(env.In[0][op.LeftTime]))}
+	for p := range a.sides {
+		s := &a.sides[p]
+		*s = asOfSide{types: env.In[p], keys: op.LeftKeys, time: op.LeftTime, down: !op.Cmp.backward()}
+		if p == 1 {
+			s.keys, s.time, s.right = op.RightKeys, op.RightTime, true
+		}
+		s.m = newMultimap(s.types, s.keys, asOfWords)
+		s.m.trackR = true
+	}
+	newGroupTable(a.sides[0].m, a.sides[1].m)
+	a.keys, a.rows = make([]uint64, batch.BlockRows), make([]uint64, batch.BlockRows)
+	a.sel, a.lone = make([]uint32, 0, batch.BlockRows), make([]uint32, 0, batch.BlockRows)
+	a.nulls = nullColumns(env.In[1])
+	for p := range a.pairs {
+		a.pairs[p] = asOfPairs{
+			left: make([]uint32, 0, batch.BlockRows), right: make([]uint32, 0, batch.BlockRows),
+			weights: make([]int64, 0, batch.BlockRows), cols: typedColumns(slices.Concat(env.In[0], env.In[1])),
+		}
+	}
+	return a
+}
+
+// asOfDay is how long the days of calendars of times of type t are.
+func asOfDay(t types.Type) int64 {
+	switch t.Kind {
+	case types.Timestamp, types.TimestampTZ:
+		return 1 << 22 // about four seconds
+	case types.Date:
+		return 1
+	}
+	return 1 << 10
+}
+
+func (a *asOf) Push(_ *Step, port int, b *batch.Batch, out Emitter) {
+	s := &a.sides[port]
+	a.sel, a.lone = a.sel[:0], a.lone[:0]
+	for k, n := 0, b.Len(); k < n; k++ {
+		i := b.Row(k)
+		if b.Cols[s.time].Null(i) || anyNull(b, s.keys, i) {
+			a.lone = append(a.lone, uint32(i))
+		} else {
+			a.sel = append(a.sel, uint32(i))
+		}
+	}
+	if len(a.lone) > 0 && port == 0 && a.Outer {
+		a.out = batch.Batch{Cols: append(append(a.out.Cols[:0], b.Cols...), a.nulls...), N: b.N, Sel: a.lone, Weights: b.Weights}
+		out.Emit(&a.out)
+	}
+	if len(a.sel) == 0 {
+		return
+	}
+	a.keyed = *b
+	a.keyed.Sel = a.sel
+	a.keys = batch.HashRows(a.keys[:cap(a.keys)], &a.keyed, s.keys)
+	a.rows = batch.HashRows(a.rows[:cap(a.rows)], &a.keyed, s.m.all)
+	s.m.addAll(a.keys, a.rows, &a.keyed, nil, nil)
+}
+
+func (a *asOf) Flush(st *Step, out Emitter) {
+	l, r := &a.sides[0], &a.sides[1]
+	a.changes = a.changes[:0]
+	for _, t := range r.m.touchedR {
+		w := r.m.row(t.row)
+		w[asOfHash] = t.hash
+		a.settle(r, t.row, t.old > 0, int64(w[rowWeight]) > 0)
+	}
+	for _, t := range l.m.touchedR {
+		w := l.m.row(t.row)
+		w[asOfHash] = t.hash
+		a.settle(l, t.row, t.old != 0, w[rowWeight] != 0)
+	}
+	slices.SortFunc(a.changes, func(x, y asOfChange) int { return cmp.Or(cmp.Compare(x.g, y.g), cmp.Compare(x.at, y.at)) })
+	a.changes = slices.Compact(a.changes)
+	for i, c := range a.changes {
+		if st.Stopped() {
+			return
+		}
+		end, bound := int64(0), false
+		if n := r.after(*r.root(c.g), c.at); n != 0 {
+			end, bound = r.at(n), true
+		}
+		if i+1 < len(a.changes) && a.changes[i+1].g == c.g && (!bound || a.changes[i+1].at < end) {
+			end, bound = a.changes[i+1].at, true
+		}
+		a.between(c.g, *l.root(c.g), c.at, end, bound, out)
+	}
+	for _, t := range l.m.touchedR {
+		a.renew(uint32(l.m.row(t.row)[rowGroup]>>32), t.row, out)
+	}
+	a.flushPairs(out)
+	l.m.endStep()
+	r.m.endStep()
+	a.forget()
+}
+
+// settle brings a tree up to date with a row, and plans when to look at its group again.
+func (a *asOf) settle(s *asOfSide, row uint32, was, is bool) {
+	if was == is {
+		return
+	}
+	g := uint32(s.m.row(row)[rowGroup] >> 32)
+	root := s.root(g)
+	if is {
+		*root = s.insert(*root, row)
+		a.plan(g, s.raw(row))
+	} else {
+		*root = s.remove(*root, row)
+	}
+	if s.right {
+		a.changes = append(a.changes, asOfChange{g, s.at(row)})
+	}
+}
+
+// between renews the left rows whose match may be at from, and is before end if that
+// is a bound.
+func (a *asOf) between(g, root uint32, from, end int64, bound bool, out Emitter) {
+	if root == 0 {
+		return
+	}
+	l := &a.sides[0]
+	t := l.at(root)
+	low, high := a.allows(from, t), !bound || !a.allows(end, t)
+	left, right := l.children(root)
+	if low {
+		a.between(g, left, from, end, bound, out)
+	}
+	if low && high {
+		a.renew(g, root, out)
+	}
+	if high {
+		a.between(g, right, from, end, bound, out)
+	}
+}
+
+// allows reports whether a right row at (turned) time r may match a left one at l.
+func (a *asOf) allows(r, l int64) bool { return r < l || r == l && !a.Cmp.strict() }
+
+// renew emits what a left row gives now less what it gave before.
+func (a *asOf) renew(g, row uint32, out Emitter) {
+	l, r := &a.sides[0], &a.sides[1]
+	w := l.m.row(row)
+	is, match := int64(w[rowWeight]), uint32(0)
+	if is != 0 {
+		match = r.last(*r.root(g), l.at(row), a.Cmp.strict())
+	}
+	if match == 0 && !a.Outer {
+		is = 0
+	}
+	was, before := int64(w[rowCount]), uint32(w[asOfMatch])
+	if was != 0 && before != match {
+		a.pair(row, before, -was, out)
+		was = 0
+	}
+	if is != was {
+		a.pair(row, match, is-was, out)
+	}
+	w[rowCount], w[asOfMatch] = uint64(is), uint64(match)
+}
+
+func (a *asOf) pair(left, right uint32, w int64, out Emitter) {
+	p := &a.pairs[min(right, 1)]
+	p.left, p.right, p.weights = append(p.left, left), append(p.right, right), append(p.weights, w)
+	if len(p.left) == batch.BlockRows {
+		a.flushPairs(out)
+	}
+}
+
+func (a *asOf) flushPairs(out Emitter) {
+	nl := len(a.sides[0].types)
+	for k := range a.pairs {
+		p := &a.pairs[k]
+		if len(p.left) == 0 {
+			continue
+		}
+		for c := range a.sides[0].types {
+			a.sides[0].m.gather(&p.cols[c], c, p.left)
+		}
+		for c := range a.sides[1].types {
+			if k == 0 {
+				p.cols[nl+c] = a.nulls[c]
+			} else {
+				a.sides[1].m.gather(&p.cols[nl+c], c, p.right)
+			}
+		}
+		out.Emit(&batch.Batch{Cols: p.cols, N: len(p.left), Weights: p.weights})
+		p.left, p.right, p.weights = p.left[:0], p.right[:0], p.weights[:0]
+	}
+}
+
+// plannedAt is the time for which group g is in the calendar.
+func (a *asOf) plannedAt(g uint32) *int64 {
+	for int(g>>groupChunkBits) >= len(a.planned) {
+		c := make([]int64, 1<<groupChunkBits)
+		for i := range c {
+			c[i] = notPlanned
+		}
+		a.planned = append(a.planned, c)
+	}
+	return &a.planned[g>>groupChunkBits][g&(1<<groupChunkBits-1)]
+}
+
+// plan has group g looked at when the marks have passed t.
+func (a *asOf) plan(g uint32, t int64) {
+	if p := a.plannedAt(g); t < *p {
+		*p = t
+		a.cal.add(t, uint64(g))
+	}
+}
+
+// forget drops the rows that the marks have made final.
+func (a *asOf) forget() {
+	if a.marks == nil || !a.marks.Moved {
+		return
+	}
+	m := min(a.marks.In[0][a.LeftTime], a.marks.In[1][a.RightTime])
+	a.cal.due(m, func(x uint64) {
+		g := uint32(x)
+		if p := a.plannedAt(g); *p != notPlanned && (m == FinalMark || floorDiv(*p, a.cal.width) < floorDiv(m, a.cal.width)) {
+			*p = notPlanned
+		}
+		if a.Cmp.backward() {
+			a.forgetBack(g, m)
+		} else {
+			a.forgetAhead(g, m)
+		}
+	})
+}
+
+// forgetBack drops from group g the left rows below m, and the right rows before the
+// last one there.
+func (a *asOf) forgetBack(g uint32, m int64) {
+	l, r := &a.sides[0], &a.sides[1]
+	next := int64(notPlanned)
+	for *l.root(g) != 0 {
+		first, _ := l.ends(*l.root(g))
+		if t := l.raw(first); t >= m {
+			next = t
+			break
+		}
+		l.drop(g, first)
+	}
+	for keep := r.last(*r.root(g), m, true); keep != 0; {
+		first, _ := r.ends(*r.root(g))
+		if first == keep {
+			break
+		}
+		r.drop(g, first)
+	}
+	if n := r.after(*r.root(g), m-1); n != 0 {
+		next = min(next, r.raw(n))
+	}
+	if next != notPlanned {
+		a.plan(g, next)
+	}
+}
+
+// forgetAhead drops from group g the right rows below m, and the left rows that have
+// one of them as a match. Rows lie from late to early in these trees.
+func (a *asOf) forgetAhead(g uint32, m int64) {
+	l, r := &a.sides[0], &a.sides[1]
+	if p := r.after(*r.root(g), ^m); p != 0 { // the latest right row below m
+		for *l.root(g) != 0 {
+			_, earliest := l.ends(*l.root(g))
+			if !a.allows(r.at(p), l.at(earliest)) {
+				break
+			}
+			l.drop(g, earliest)
+		}
+	}
+	for *r.root(g) != 0 {
+		_, earliest := r.ends(*r.root(g))
+		if t := r.raw(earliest); t >= m {
+			a.plan(g, t)
+			break
+		}
+		r.drop(g, earliest)
+	}
+}
+
+// StateBytes implements Operator.
+func (a *asOf) StateBytes() int64 {
+	chunks := len(a.sides[0].roots) + len(a.sides[1].roots) + 2*len(a.planned)
+	return a.sides[0].m.bytes() + a.sides[1].m.bytes() + a.cal.bytes + int64(chunks)<<groupChunkBits*4 + int64(cap(a.changes))*16
+}
