@@ -266,7 +266,7 @@ func (k *killTest) checkSubscriber(t *testing.T, c *pgx.Conn) {
 	if len(s.last) > 0 && s.last[0].step > now {
 		t.Errorf("a subscriber saw step %d, and there is no step after %d", s.last[0].step, now)
 	}
-	query := fmt.Sprintf("SUBSCRIBE by_writer AS OF %d UP TO %d", s.step, now)
+	query := fmt.Sprintf("SUBSCRIBE by_writer WITH (SNAPSHOT = false) AS OF %d UP TO %d", s.step, now)
 	res, err := c.PgConn().Exec(deadline(t), query).ReadAll()
 	if err != nil {
 		t.Errorf("%s: %v", query, err)

@@ -131,14 +131,14 @@ func (l *leader) makeRelation(ctx context.Context, def *catalog.Relation, d *sta
 	switch def.Kind {
 	case catalog.Table:
 		m.rel.spine = state.NewSpine(def.Types(), orderOf(def))
-		m.rel.ring = newRing(MaxRingBytes)
+		m.rel.ring = l.newRing()
 	case catalog.Source:
 		s, err := l.e.newSource(ctx, def, d.now)
 		if err != nil {
 			return made{}, err
 		}
 		m.source = s
-		m.rel.ring = newRing(MaxRingBytes)
+		m.rel.ring = l.newRing()
 	case catalog.Index:
 		return l.makeIndex(def, d)
 	case catalog.MaterializedView, catalog.Sink:
@@ -147,6 +147,13 @@ func (l *leader) makeRelation(ctx context.Context, def *catalog.Relation, d *sta
 		return made{}, nil
 	}
 	return m, nil
+}
+
+// newRing is that of a relation that is made now: there is nothing of it before.
+func (l *leader) newRing() *ring {
+	r := newRing(MaxRingBytes)
+	r.lost = l.coord.CommittedStep()
+	return r
 }
 
 // makeIndex orders the rows of its relation anew.
@@ -211,13 +218,12 @@ func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedD
 	if err != nil {
 		return made{}, l.fillError(def, err)
 	}
-	m := made{rel: &relation{def: def, ring: newRing(MaxRingBytes)}, circuit: c, content: out}
+	m := made{rel: &relation{def: def, ring: l.newRing()}, circuit: c, content: out}
 	if def.Kind == catalog.MaterializedView {
 		m.rel.spine = state.NewSpine(def.Types(), orderOf(def))
 		m.rel.spine.Append(out.Batch)
-		m.rel.ring.lost = step // the content stands for all before
 	} else {
-		m.rel.ring.maxBytes = maxSinkBytes
+		m.rel.ring = newRing(maxSinkBytes)
 		m.rel.ring.add(step, out.Batch)
 	}
 	return m, nil

@@ -58,7 +58,7 @@ func (s *Session) plan(text string, stmt sql.Stmt, given []types.Type) (*prepare
 		}
 	case *sql.Subscribe:
 		if p.sub, err = s.planSubscribe(pl, st); err == nil {
-			p.columns = p.sub.columns
+			p.params, p.columns = p.sub.params, p.sub.columns
 		}
 	case *sql.Copy:
 		err = s.planCopy(pl, p, st)
@@ -139,7 +139,7 @@ func (s *Session) execute(ctx context.Context, p *prepared, args []types.Value) 
 	case *sql.Truncate:
 		return s.truncate(ctx, st)
 	case *sql.Subscribe:
-		return s.subscribe(ctx, p.sub)
+		return s.subscribe(ctx, p.sub, args)
 	case *sql.Copy:
 		return s.copyTo(ctx, p)
 	case *sql.DeclareCursor, *sql.Fetch, *sql.CloseCursor:

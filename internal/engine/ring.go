@@ -62,6 +62,13 @@ func (r *ring) forget(step uint64) {
 	r.lost = max(r.lost, step)
 }
 
+// oldest returns the step from which on changes are kept: all of later steps are there.
+func (r *ring) oldest() uint64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.lost
+}
+
 func (r *ring) size() int64 {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -74,7 +81,7 @@ func (r *ring) after(step, until uint64) (ringEntry, bool, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	if r.gone {
-		return ringEntry{}, false, &types.Error{Code: types.CodeUndefinedTable, Message: "the relation was dropped"}
+		return ringEntry{}, false, errDropped()
 	}
 	if r.lost > step {
 		return ringEntry{}, false, errLost(step, r.lost)
@@ -106,6 +113,20 @@ func (r *ring) step(after, until uint64) ([]*batch.Batch, uint64, error) {
 	return out, first.step, nil
 }
 
+// dropped is an error once the relation is gone.
+func (r *ring) dropped() error {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if r.gone {
+		return errDropped()
+	}
+	return nil
+}
+
+func errDropped() error {
+	return &types.Error{Code: types.CodeUndefinedTable, Message: "the relation was dropped"}
+}
+
 // end tells readers that the relation is gone.
 func (r *ring) end() {
 	r.mu.Lock()
@@ -116,5 +137,5 @@ func (r *ring) end() {
 func errLost(step, lost uint64) error {
 	return &types.Error{Code: "55000", Message: fmt.Sprintf("changes after step %d are no longer kept", step),
 		Detail: fmt.Sprintf("The reader was too slow: changes up to step %d were dropped to make room.", lost),
-		Hint:   "Subscribe again to begin with the current rows."}
+		Hint:   fmt.Sprintf("Subscribe again to begin with the current rows, or AS OF step %d, the oldest there is.", lost)}
 }
