@@ -131,6 +131,12 @@ func (s *Source) Rows() uint64 { return s.rows }
 // the order of their arrival.
 func (s *Source) RowsBefore(n uint64) uint64 { return min(s.before(min(n, s.events)), s.rows) }
 
+// Arrival returns how many events of all kinds come before row pos.
+func (s *Source) Arrival(pos uint64) uint64 {
+	n := uint64(len(s.order))
+	return pos/n*s.period + uint64(s.order[pos%n].arrival)
+}
+
 // Available implements connector.Replayable: an event comes every
 // nexmark.min.event.gap.in.ns.
 func (s *Source) Available(start, now int64) uint64 {
