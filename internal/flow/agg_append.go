@@ -15,6 +15,8 @@ func appendOnly(nodes []placed) []bool {
 			only[i] = op.Rows.Weights == nil
 		case *Filter, *Project, *ProjectSet, *Window, *Buckets, *Union, *Exchange:
 			only[i] = all
+		case *Lookup:
+			only[i] = only[n.in[0]]
 		case *Join:
 			only[i] = all && op.Kind == JoinInner
 		}

@@ -80,6 +80,8 @@ func (b *bounder) node(i int) (Growth, Bound) {
 		return b.join(n, op)
 	case *AsOf:
 		return b.asOf(n, op)
+	case *Lookup:
+		return b.content[n.In[0]], held(b.content[n.In[1]], "the right side")
 	case *SetOp:
 		return in, b.byColumn(n, in, "one entry a row")
 	case *Distinct:

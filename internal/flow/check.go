@@ -34,7 +34,7 @@ func ports(op Op) (least, most int) {
 		return 0, 0
 	case *Union:
 		return 0, 1 << 20
-	case *SetOp, *Join, *AsOf:
+	case *SetOp, *Join, *AsOf, *Lookup:
 		return 2, 2
 	}
 	return 1, 1
@@ -66,6 +66,8 @@ func checkNode(n *Node, in [][]types.Type) error {
 	case *Window:
 		return checkWindow(op, n, in[0])
 	case *AsOf:
+		return op.check(n, in)
+	case *Lookup:
 		return op.check(n, in)
 	case *Buckets:
 		return op.check(n, in[0])

@@ -97,6 +97,8 @@ func build(env Env, p placed, worker int, opt Options) (Operator, error) {
 		return newProjectSet(env, op)
 	case *AsOf:
 		return newAsOf(env, op), nil
+	case *Lookup:
+		return newLookup(env, op)
 	case *Buckets:
 		return newBuckets(op), nil
 	case *Window:

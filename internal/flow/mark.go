@@ -129,6 +129,8 @@ func derivation(op Op, m *marks) (func(), error) {
 		return projectMarks(spec, m)
 	case *AsOf:
 		return func() { asOfMarks(spec, m) }, nil
+	case *Lookup:
+		return func() { lookupMarks(m) }, nil
 	case *Buckets:
 		return func() { bucketMarks(spec, m) }, nil
 	case *Window:

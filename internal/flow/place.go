@@ -68,6 +68,8 @@ func (p *placer) node(i int) int {
 			return p.antiNull(i, op, in)
 		}
 		return p.join(i, op, in, n.Out)
+	case *Lookup:
+		return p.lookup(i, op, in, n.Out)
 	case *AsOf:
 		return p.asOf(i, op, in, n.Out)
 	case *Exchange:

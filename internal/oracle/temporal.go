@@ -75,3 +75,13 @@ func asOfCloser(b, c Row, op *flow.AsOf) bool {
 	}
 	return CompareRows(b.V, c.V) < 0
 }
+
+// lookup joins everything in one step. That is what a circuit gives only if it got
+// all of its input in one step as well.
+func (o *eval) lookup(l, r Table, op *flow.Lookup) Table {
+	kind := flow.JoinInner
+	if op.Outer {
+		kind = flow.JoinLeft
+	}
+	return o.join(l, r, &flow.Join{Kind: kind, LeftKeys: op.LeftKeys, RightKeys: op.RightKeys, On: op.On})
+}

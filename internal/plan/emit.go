@@ -120,6 +120,10 @@ func childNeeds(n node, need colSet) []colSet {
 		return out
 	case *join:
 		return x.sideNeeds(need)
+	case *asOf:
+		return x.sideNeeds(need)
+	case *lookup:
+		return x.sideNeeds(need)
 	}
 	if len(inputs(n)) == 0 {
 		return nil
@@ -245,6 +249,10 @@ func (e *emitter) emit(n node, need colSet) rel {
 		return e.setOp(x, ins, need)
 	case *join:
 		return e.join(x, ins, needs)
+	case *asOf:
+		return e.asOf(x, ins, needs)
+	case *lookup:
+		return e.lookup(x, ins, needs)
 	case *sharedRef:
 		return e.shared(x)
 	}

@@ -110,7 +110,8 @@ func (b *binder) alias(item fromItem, name string, a *sql.Alias, pos int) fromIt
 
 func (b *binder) tableRef(t *sql.TableRef, sc *scope) fromItem {
 	if t.AsOf != nil {
-		unsupported(t.AsOf.Pos(), "FOR SYSTEM_TIME AS OF")
+		failHint(t.AsOf.Pos(), types.CodeFeature, "Join with it: l JOIN r FOR SYSTEM_TIME AS OF l.time ON l.key = r.key.",
+			"FOR SYSTEM_TIME AS OF is for the right side of a JOIN")
 	}
 	if len(t.Name.Parts) == 1 {
 		if c := sc.ctes.find(t.Name.Last()); c != nil {
@@ -226,8 +227,8 @@ func parseQuery(text, what string) *sql.Query {
 
 // join binds an explicit join.
 func (b *binder) join(j *sql.Join, sc *scope, outerLeft *fromItem) fromItem {
-	if j.AsOf {
-		unsupported(int(j.Op), "ASOF JOIN")
+	if item, ok := b.timeJoin(j, sc, outerLeft); ok {
+		return item
 	}
 	l := b.tableExpr(j.L, sc, outerLeft)
 	seen := l

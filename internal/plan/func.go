@@ -224,7 +224,7 @@ func (b *binder) sessionFunc(f *sql.FuncCall, name string) expr.Expr {
 			b.needSession(name+"()", f.Pos())
 		}
 		switch name {
-		case "now", "transaction_timestamp", "statement_timestamp":
+		case "now", "transaction_timestamp", "statement_timestamp", "proctime":
 			return b.now(name+"()", f.Pos())
 		case "current_database":
 			return text(types.Name, b.p.Session.Database)

@@ -262,6 +262,8 @@ func (f *freeFinder) node(n node) {
 		f.exprs(n.exprs)
 	case *setFunc:
 		f.exprs(n.args)
+	case *lookup:
+		f.exprs(n.on)
 	case *join:
 		f.exprs(n.on)
 		for _, s := range n.same {
@@ -298,6 +300,10 @@ func inputs(n node) []node {
 	case *distinct:
 		return []node{n.in}
 	case *join:
+		return []node{n.l, n.r}
+	case *asOf:
+		return []node{n.l, n.r}
+	case *lookup:
 		return []node{n.l, n.r}
 	case *aggregate:
 		return []node{n.in}

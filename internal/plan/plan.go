@@ -101,6 +101,7 @@ type binder struct {
 	path      []string            // search path in force
 	viewDepth int
 	usesNow   bool
+	nowOK     bool        // now() is allowed here though the query is a view's
 	macroArgs []expr.Expr // arguments of the macro being expanded
 	inMacro   bool
 	siblings  []string // FROM items that a subquery without LATERAL cannot see, for messages

@@ -68,6 +68,10 @@ func (b *binder) push(n node, preds []expr.Expr) node {
 		return withFilter(&a, above)
 	case *join:
 		return b.pushJoin(x, preds)
+	case *asOf:
+		return x.push(b, preds)
+	case *lookup:
+		return x.push(b, preds)
 	case *sharedRef:
 		return b.pushShared(x, preds)
 	}
@@ -259,6 +263,8 @@ func appendOnly(n node) bool {
 		return x.kind == unionAll && !slices.ContainsFunc(x.ins, func(in node) bool { return !appendOnly(in) })
 	case *join:
 		return (x.kind == flow.JoinInner || x.kind == flow.JoinSemi) && appendOnly(x.l) && appendOnly(x.r)
+	case *lookup:
+		return appendOnly(x.l)
 	case *sharedRef:
 		return appendOnly(x.body.in)
 	}

@@ -359,6 +359,10 @@ func (d *domain) unnest(n node) (node, map[int]int) {
 		return d.aggregate(x)
 	case *join:
 		return d.join(x)
+	case *asOf:
+		return d.timed(x, x.l, x.r)
+	case *lookup:
+		return d.timed(x, x.l, x.r)
 	case *sharedRef:
 		return d.unnest(b.rename(x.body.in, x.body.in.out(), x.cols))
 	}
