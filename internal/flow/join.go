@@ -26,13 +26,17 @@ import (
 // weight times gate, now and before. Right and full joins do the same for the
 // right side.
 //
-// A NULL in the key matches nothing (unless NULLs compare equal): such a row is
-// never stored, and its gate never turns.
+// A NULL in the key matches nothing (unless NULLs compare equal), nor does one in a
+// time that Between compares: such a row is never stored, and its gate never turns.
+// What the marks allow is forgotten at the end of a step; see joinForget.
 type join struct {
 	node    int
 	kind    JoinKind
 	sides   [2]joinSide
-	on      *expr.Predicate
+	on      *expr.Predicate // nil if there is none
+	between *Between        // nil if there is none
+	byRow   bool            // there is a further condition: the gate belongs to the row
+	forget  joinForget
 	pairs   bool // pairs are part of the result
 	keys    []uint64
 	rows    []uint64 // hashes
@@ -55,7 +59,9 @@ type joinSide struct {
 	m        *multimap
 	types    []types.Type
 	keys     []int
-	at       int // first column in the result
+	time     int   // column of Between, if there is one
+	must     []int // columns where NULL means that a row matches nothing
+	at       int   // first column in the result
 	gate     gate
 	nullSafe bool
 	nulls    []batch.Column // all NULL, of this side's types
@@ -91,7 +97,14 @@ type matches struct {
 }
 
 func newJoin(env Env, op *Join) (Operator, error) {
-	j := &join{node: env.Node, kind: op.Kind, pairs: op.Kind <= JoinFull}
+	if err := checkBetween(op.Between, env.In); err != nil {
+		return nil, err
+	}
+	j := &join{
+		node: env.Node, kind: op.Kind, pairs: op.Kind <= JoinFull,
+		between: op.Between, byRow: op.On != nil || op.Between != nil,
+	}
+	j.forget = joinForget{j: j, marks: env.Marks}
 	if op.On != nil {
 		var err error
 		if j.on, err = expr.CompilePredicate(op.On); err != nil {
@@ -116,11 +129,18 @@ func newJoin(env Env, op *Join) (Operator, error) {
 			s.keys, s.at = op.RightKeys, len(env.In[0])
 		}
 		s.nulls = nullColumns(s.types)
+		if !s.nullSafe {
+			s.must = slices.Clone(s.keys)
+		}
+		if b := op.Between; b != nil {
+			s.time = [2]int{b.Left, b.Right}[p]
+			s.must = append(s.must, s.time)
+		}
 		header := rowPlain
-		if j.on != nil && s.gate != gateNone {
+		if j.byRow && s.gate != gateNone {
 			header = rowCounted
 		}
-		if p == 1 && !j.pairs && j.on == nil {
+		if p == 1 && !j.pairs && !j.byRow {
 			s.m = newKeyCounts(s.types, s.keys)
 		} else {
 			s.m = newMultimap(s.types, s.keys, header)
@@ -128,7 +148,7 @@ func newJoin(env Env, op *Join) (Operator, error) {
 		s.m.trackR = header == rowCounted
 	}
 	for p := range j.sides {
-		j.sides[p].m.trackG = j.on == nil && j.sides[1-p].gate != gateNone
+		j.sides[p].m.trackG = !j.byRow && j.sides[1-p].gate != gateNone
 	}
 	newGroupTable(j.sides[0].m, j.sides[1].m)
 	j.scratch()
@@ -200,7 +220,7 @@ func (j *join) Push(st *Step, port int, b *batch.Batch, out Emitter) {
 	if !me.m.keysOnly {
 		j.rows = batch.HashRows(j.rows[:cap(j.rows)], b, me.m.all)
 	}
-	if j.on != nil {
+	if j.byRow {
 		j.pushOn(st, port, b, out)
 		return
 	}
@@ -211,14 +231,14 @@ func (j *join) Push(st *Step, port int, b *batch.Batch, out Emitter) {
 // those of them that pass alone.
 func (j *join) splitNulls(port int, b *batch.Batch, out Emitter) *batch.Batch {
 	me := &j.sides[port]
-	if me.nullSafe || !mayBeNull(b, me.keys) {
+	if !mayBeNull(b, me.must) {
 		return b
 	}
 	j.sel = j.sel[:0]
 	lone := j.apart[:0]
 	for k, n := 0, b.Len(); k < n; k++ {
 		i := b.Row(k)
-		if anyNull(b, me.keys, i) {
+		if anyNull(b, me.must, i) {
 			lone = append(lone, uint32(i))
 		} else {
 			j.sel = append(j.sel, uint32(i))
@@ -283,13 +303,22 @@ func (j *join) pushPlain(st *Step, port int, b *batch.Batch, out Emitter) {
 // pushOn pushes a block of a join with a further condition.
 func (j *join) pushOn(st *Step, port int, b *batch.Batch, out Emitter) {
 	me, other := &j.sides[port], &j.sides[1-port]
-	me.m.addAll(j.keys, j.rows, b, j.ids, j.fresh)
-	for k := range j.keys {
-		if !j.pairs && other.gate == gateNone && !j.fresh[k] {
-			continue // its count is known, and nothing else depends on its pairs
+	for from := 0; from < len(j.keys); from += probeRows {
+		to := min(from+probeRows, len(j.keys))
+		groups := me.m.t.findAll(me.m.found, j.keys[from:to], b, me.keys, from)
+		me.m.addFound(groups, j.keys[from:to], j.rows[from:to], b, from, j.ids[from:to], j.fresh[from:to])
+		for k := range groups {
+			groups[k] = uint32(me.m.row(j.ids[from+k])[rowGroup] >> 32) // also of those that are new
 		}
-		g := uint32(me.m.row(j.ids[k])[rowGroup] >> 32)
-		j.pairWith(st, port, b, k, g, out)
+		heads := other.m.headsOf(groups)
+		other.m.fetch(heads)
+		for k := from; k < to; k++ {
+			if !j.pairs && other.gate == gateNone && !j.fresh[k] {
+				continue // its count is known, and nothing else depends on its pairs
+			}
+			j.pairWith(st, port, b, k, heads[k-from], out)
+		}
+		j.forget.enterRows(port, b, from, to)
 	}
 	j.emitPairs(st, port, b, out)
 }
@@ -300,7 +329,7 @@ func (j *join) Flush(st *Step, out Emitter) {
 		if j.sides[p].gate == gateNone {
 			continue
 		}
-		if j.on != nil {
+		if j.byRow {
 			j.flushRows(st, p, out)
 		} else {
 			j.flushGroups(st, p, out)
@@ -310,6 +339,7 @@ func (j *join) Flush(st *Step, out Emitter) {
 	for p := range j.sides {
 		j.sides[p].m.endStep()
 	}
+	j.forget.run()
 }
 
 // flushGroups emits or withdraws the rows of the keys whose gate has turned.
@@ -352,4 +382,6 @@ func (j *join) flushRows(st *Step, port int, out Emitter) {
 }
 
 // StateBytes implements Operator.
-func (j *join) StateBytes() int64 { return j.sides[0].m.bytes() + j.sides[1].m.bytes() }
+func (j *join) StateBytes() int64 {
+	return j.sides[0].m.bytes() + j.sides[1].m.bytes() + j.forget.bytes()
+}

@@ -38,14 +38,16 @@ func (j *join) pairAll(st *Step, port int, b *batch.Batch, from int, heads []uin
 	}
 }
 
-// pairWith pairs the k-th row of b with every row of group g of the other side.
-func (j *join) pairWith(st *Step, port int, b *batch.Batch, k int, g uint32, out Emitter) {
-	other := j.sides[1-port].m
+// pairWith pairs the k-th row of b with the rows of a group of the other side, whose
+// first row is given (0 for none), as far as their times allow it.
+func (j *join) pairWith(st *Step, port int, b *batch.Batch, k int, head uint32, out Emitter) {
+	side := &j.sides[1-port]
+	other := side.m
 	i := b.Row(k)
 	w := b.Weight(i)
-	for r := other.group(g).head; r != 0; {
+	for r := head; r != 0; {
 		words := other.row(r)
-		if theirs := int64(words[rowWeight]); theirs != 0 || j.on != nil {
+		if j.between == nil || j.inTime(port, b, i, side.timeOf(words)) {
 			if len(j.match.mine) == batch.BlockRows {
 				j.emitPairs(st, port, b, out)
 				if st.Stopped() {
@@ -54,11 +56,21 @@ func (j *join) pairWith(st *Step, port int, b *batch.Batch, k int, g uint32, out
 			}
 			j.match.mine = append(j.match.mine, uint32(i))
 			j.match.theirs = append(j.match.theirs, r)
-			j.match.weights = append(j.match.weights, w*theirs)
+			j.match.weights = append(j.match.weights, w*int64(words[rowWeight]))
 			j.match.k = append(j.match.k, uint32(k))
 		}
 		r = next(words)
 	}
+}
+
+// inTime reports whether row i of b may pair with a row of the other side of the
+// given time.
+func (j *join) inTime(port int, b *batch.Batch, i int, theirs int64) bool {
+	mine := b.Cols[j.sides[port].time].I64[i]
+	if port == 0 {
+		return j.between.holds(mine, theirs)
+	}
+	return j.between.holds(theirs, mine)
 }
 
 // emitPairs deals with the pairs so far: those that meet the further condition, if
@@ -77,12 +89,8 @@ func (j *join) emitPairs(st *Step, port int, b *batch.Batch, out Emitter) {
 		other.m.gather(&o.Cols[other.at+c], c, p.theirs)
 	}
 	o.N, o.Sel, o.Weights = len(p.mine), nil, p.weights
-	if j.on != nil {
-		o.Sel = j.on.Select(&st.Ctx, o)
-		if o.Sel == nil {
-			o.Sel = p.none
-		}
-		st.evalErrors(j.node, o)
+	if j.byRow {
+		j.selectOn(st, o)
 		j.count(port, b)
 		j.dropZeros(o)
 	}
@@ -90,6 +98,23 @@ func (j *join) emitPairs(st *Step, port int, b *batch.Batch, out Emitter) {
 		out.Emit(o)
 	}
 	p.mine, p.theirs, p.weights, p.k = p.mine[:0], p.theirs[:0], p.weights[:0], p.k[:0]
+}
+
+// selectOn narrows pairs to those that meet the further condition.
+func (j *join) selectOn(st *Step, o *batch.Batch) {
+	if j.on == nil {
+		j.live = j.live[:0]
+		for k := range o.N {
+			j.live = append(j.live, uint32(k))
+		}
+		o.Sel = j.live
+		return
+	}
+	o.Sel = j.on.Select(&st.Ctx, o)
+	if o.Sel == nil {
+		o.Sel = j.match.none
+	}
+	st.evalErrors(j.node, o)
 }
 
 // count adds the selected pairs to the counts of their rows.

@@ -369,7 +369,10 @@ func (m *multimap) remove(row uint32, w []uint64, hash uint64) {
 		aw[rowLinks] = aw[rowLinks]&^(1<<32-1) | uint64(before)
 	}
 	m.releaseRow(row)
-	m.t.settle(g)
+	if gr.head == 0 {
+		gr.rows, gr.filter = 0, 0
+		m.t.settle(g)
+	}
 }
 
 // before returns the row before the given one in a group of few, 0 if it is the first.

@@ -15,6 +15,8 @@ type groupTable struct {
 	pair   uint32 // 1 if there are two, else 0
 	intKey bool   // the key is one column of integers
 
+	trackBorn bool // note new groups in born
+
 	chunks   [][]group // of each group, a record for each side
 	next     uint32    // lowest group never given out
 	free     uint32    // a list through the first records' heads
@@ -22,7 +24,8 @@ type groupTable struct {
 	nullHash uint64 // with intKey: the hash of NULL, if nullG is not 0
 	nullG    uint32 // with intKey: the group of NULL, which byKey does not have
 	rows     []uint32
-	fetched  uint64 // keeps the loads of fetch from being left out
+	born     []uint32 // with trackBorn: groups made in this step, some of which may be gone
+	fetched  uint64   // keeps the loads of fetch from being left out
 }
 
 const (
@@ -87,6 +90,9 @@ func (t *groupTable) newGroup(hash uint64, m *multimap, w []uint64) uint32 {
 	if !null {
 		t.byKey.add(hash, g)
 	}
+	if t.trackBorn {
+		t.born = append(t.born, g)
+	}
 	return g
 }
 
@@ -111,6 +117,9 @@ func (t *groupTable) settle(g uint32) {
 	rs[0].head = t.free
 	t.free = g
 }
+
+// forgetBorn forgets which groups are new.
+func (t *groupTable) forgetBorn() { t.born = t.born[:0] }
 
 // hashOf returns the hash of the key of a group.
 func (t *groupTable) hashOf(gr *group) uint64 {
