@@ -21,6 +21,10 @@ type aggregate struct {
 	feeds  []int         // of each accumulator: index in inputs
 	forms  *keyForms     // nil when there is one way only to write a key
 
+	freer  groupFreer
+	closes bool // OnClose
+	only   bool // rows never go
+
 	begun   bool // groups has been told of the step
 	scalar  state.Ref
 	emitted bool // the scalar group's row is out
@@ -89,10 +93,15 @@ type accumulator interface {
 }
 
 func newAggregate(env Env, op *Aggregate) (Operator, error) {
-	a := &aggregate{env: env, op: op}
+	a := &aggregate{env: env, op: op, closes: op.OnClose, only: len(env.AppendOnly) > 0 && env.AppendOnly[0]}
+	closeKey := -1
+	if op.OnClose {
+		closeKey = op.CloseKey
+	}
+	a.freer = newGroupFreer(env, op.Keys, closeKey)
 	for i := range op.Calls {
 		call := &op.Calls[i]
-		acc, err := newAccumulator(env.In[0], call, len(env.AppendOnly) > 0 && env.AppendOnly[0])
+		acc, err := newAccumulator(env.In[0], call, a.only)
 		if err != nil {
 			return nil, fmt.Errorf("aggregate %d, %s: %w", i, call.Fn.Name, err)
 		}
@@ -188,7 +197,15 @@ func (a *aggregate) Push(st *Step, _ int, b *batch.Batch, _ Emitter) {
 	hashes := batch.HashRows(a.hashes, b, a.op.Keys)
 	refs := a.refs[:n]
 	a.fresh = a.groups.FindOrInsert(b, a.op.Keys, hashes, refs, a.fresh[:0])
-	a.note(refs)
+	a.freer.addRows(b, refs, a.fresh)
+	switch {
+	case !a.closes:
+		a.note(refs)
+	case !a.only:
+		for _, r := range refs { // to find those that lose their last row
+			a.groups.Touch(r)
+		}
+	}
 	if b.Weights == nil {
 		for _, r := range refs {
 			a.groups.Payload(r)[countWord]++
@@ -282,7 +299,7 @@ func mergeErrors(errs []aggError) []aggError {
 
 // StateBytes implements Operator.
 func (a *aggregate) StateBytes() int64 {
-	n := a.groups.Bytes() + int64(len(a.oldAt))*4 + int64(a.oldRows*len(a.old))*16
+	n := a.groups.Bytes() + a.freer.bytes() + int64(len(a.oldAt))*4 + int64(a.oldRows*len(a.old))*16
 	for _, acc := range a.accs {
 		n += acc.bytes()
 	}

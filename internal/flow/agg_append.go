@@ -15,10 +15,16 @@ func appendOnly(nodes []placed) []bool {
 			only[i] = op.Rows.Weights == nil
 		case *Filter, *Project, *ProjectSet, *Window, *Buckets, *Union, *Exchange:
 			only[i] = all
+		case *Finalize:
+			only[i] = true
+		case *Aggregate:
+			only[i] = op.OnClose
 		case *Lookup:
 			only[i] = only[n.in[0]]
 		case *Join:
 			only[i] = all && op.Kind == JoinInner
+		case *Match:
+			only[i] = op.Final
 		}
 	}
 	return only

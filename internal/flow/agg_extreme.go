@@ -66,7 +66,7 @@ func (a *aggExtreme) place(groups *state.Table, at int) int {
 }
 
 func (a *aggExtreme) forget(r state.Ref) {
-	if !a.word || a.of(r)[0] != extremeFew {
+	if !a.word || !a.only && a.of(r)[0] != extremeFew {
 		a.vals.Clear(r)
 	}
 }

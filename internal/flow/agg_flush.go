@@ -10,14 +10,15 @@ import (
 )
 
 // Flush implements Operator: of every group that the step touched, the old row goes
-// and the new one comes, if they differ.
+// and the new one comes, if they differ. With OnClose, the groups that lie below the
+// mark give their row. Groups below the mark go.
 func (a *aggregate) Flush(st *Step, out Emitter) {
 	a.begin(st)
 	if a.op.Scalar && !a.emitted {
 		a.touchScalar()
 	}
 	dirty := a.groups.Dirty()
-	for lo := 0; lo < len(dirty) && !st.Stopped(); lo += batch.BlockRows {
+	for lo := 0; !a.closes && lo < len(dirty) && !st.Stopped(); lo += batch.BlockRows {
 		a.flushGroups(st, dirty, lo, min(lo+batch.BlockRows, len(dirty)), out)
 	}
 	for _, r := range dirty {
@@ -26,11 +27,18 @@ func (a *aggregate) Flush(st *Step, out Emitter) {
 				acc.forget(r)
 			}
 			a.groups.Delete(r)
+			a.freer.reused = a.freer.key >= 0
 		}
 	}
 	for _, in := range a.inputs {
 		in.end()
 	}
+	a.chooseFree()
+	due := a.freer.due(a.groups)
+	if a.closes {
+		a.close(st, due, out)
+	}
+	a.free(due)
 	a.begun, a.oldRows, a.oldAt, a.oldErrs = false, 0, a.oldAt[:0], a.oldErrs[:0]
 	for i := range a.old {
 		a.old[i].Truncate()

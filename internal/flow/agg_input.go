@@ -32,6 +32,8 @@ type aggInput struct {
 	fresh    []uint32
 	weights  []int64
 	own      []uint64
+	cal      *dueList // of values, by the time of their groups; nil until groups are freed
+	timeCol  int      // that time, a column of the input
 
 	// For values that may be written in more ways than one; forms is nil otherwise.
 	// The value that stands for its equals is the one written least.
@@ -155,6 +157,7 @@ func (x *aggInput) takeDistinct(hashes []uint64) {
 	}
 	vals := x.valueRef[:len(x.refs)]
 	x.fresh = x.seen.FindOrInsert(&x.keyed, x.keyCols, own, vals, x.fresh[:0])
+	x.putDown(b, vals, x.fresh)
 	if x.forms != nil {
 		x.keepWritten(b, vals)
 	} else {
@@ -264,11 +267,15 @@ func (x *aggInput) end() {
 }
 
 func (x *aggInput) bytes() int64 {
-	switch {
-	case x.seen == nil:
+	if x.seen == nil {
 		return 0
-	case x.forms == nil:
-		return x.seen.Bytes()
 	}
-	return x.seen.Bytes() + x.forms.bytes()
+	n := x.seen.Bytes()
+	if x.forms != nil {
+		n += x.forms.bytes()
+	}
+	if x.cal != nil {
+		n += x.cal.bytes()
+	}
+	return n
 }

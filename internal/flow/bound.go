@@ -88,8 +88,12 @@ func (b *bounder) node(i int) (Growth, Bound) {
 		return in, b.byColumn(n, min(in, ByKeys), "one entry a distinct row")
 	case *Aggregate:
 		return b.aggregate(n, op, in)
+	case *Finalize:
+		return in, b.byColumnOf(n, op.Col, in)
 	case *TopN:
 		return b.topN(n, op, in)
+	case *Match:
+		return b.match(n, op, in)
 	}
 	return in, stateless
 }
@@ -132,6 +136,14 @@ func (b *bounder) byColumn(n *Node, g Growth, what string) Bound {
 		}
 	}
 	return held(g, what)
+}
+
+// byColumnOf is the bound of an operator that holds rows until column c passes its mark.
+func (b *bounder) byColumnOf(n *Node, c int, g Growth) Bound {
+	if _, ok := b.firstMarked(n, 0, []int{c}); ok {
+		return freedBy(c)
+	}
+	return held(g, "every row")
 }
 
 func (b *bounder) aggregate(n *Node, op *Aggregate, in Growth) (Growth, Bound) {

@@ -75,12 +75,22 @@ func checkNode(n *Node, in [][]types.Type) error {
 		return checkJoin(op, n, in)
 	case *Aggregate:
 		return checkAggregate(op, n, in[0])
+	case *Finalize:
+		return op.check(n, in[0])
+	case *Match:
+		return checkMatch(op, n, in[0])
 	case *TopN:
-		err := firstError(passes(in, n.Out), inRange(op.Partition, in[0]))
+		own := n.Out
+		if op.Number && len(own) > 0 {
+			own = own[:len(own)-1]
+		}
+		err := firstError(passes(in, own), inRange(op.Partition, in[0]))
 		for _, k := range op.Order {
 			err = firstError(err, inRange([]int{k.Col}, in[0]))
 		}
 		return err
+	case *Over:
+		return checkOver(op, n, in[0])
 	}
 	return nil
 }
@@ -181,6 +191,11 @@ func checkAggregate(op *Aggregate, n *Node, in []types.Type) error {
 		return fmt.Errorf("emits %d columns for %d keys and %d calls", len(n.Out), len(op.Keys), len(op.Calls))
 	}
 	err := inRange(op.Keys, in)
+	if op.OnClose && err == nil {
+		if op.CloseKey < 0 || op.CloseKey >= len(op.Keys) || in[op.Keys[op.CloseKey]].Layout() != types.LayoutInt {
+			return fmt.Errorf("closes by key %d of %d, which is no time", op.CloseKey, len(op.Keys))
+		}
+	}
 	for i := range op.Calls {
 		c := &op.Calls[i]
 		err = firstError(err, inRange(c.Args, in))

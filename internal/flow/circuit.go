@@ -113,8 +113,15 @@ func build(env Env, p placed, worker int, opt Options) (Operator, error) {
 		return newJoin(env, op)
 	case *Aggregate:
 		return newAggregate(env, op)
+	case *Match:
+		if op.Final {
+			return newMatchFinal(env, op)
+		}
+		return newMatchRetract(env, op)
+	case *Finalize:
+		return newFinalize(env, op), nil
 	case *TopN:
-		return newTopN(env, op), nil
+		return newTop(env, op), nil
 	case *Exchange:
 		if opt.Workers == 1 {
 			return union{}, nil

@@ -173,6 +173,9 @@ func (op *Aggregate) Describe() string {
 	if op.Scalar {
 		s += " scalar"
 	}
+	if op.OnClose {
+		s += " on close of #" + strconv.Itoa(op.Keys[op.CloseKey])
+	}
 	return s
 }
 
@@ -228,6 +231,10 @@ func (op *TopN) Describe() string {
 	}
 	if op.Offset > 0 {
 		s += " offset=" + strconv.FormatInt(op.Offset, 10)
+	}
+	s += [...]string{RankRows: "", RankGaps: " by rank", RankDense: " by dense_rank"}[op.Rank]
+	if op.Number {
+		s += " numbered"
 	}
 	return s
 }

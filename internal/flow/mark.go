@@ -141,8 +141,14 @@ func derivation(op Op, m *marks) (func(), error) {
 		return func() { joinMarks(spec, m) }, nil
 	case *Aggregate:
 		return func() { aggregateMarks(spec, m) }, nil
+	case *Finalize:
+		return func() { finalizeMarks(spec, m) }, nil
 	case *TopN:
 		return func() { topNMarks(spec, m) }, nil
+	case *Match:
+		return func() { matchMarks(spec, m) }, nil
+	case *Over:
+		return func() { overMarks(spec, m) }, nil
 	}
 	return nil, nil
 }
@@ -250,14 +256,17 @@ func shiftMark(w, d int64) int64 {
 	return NoMark
 }
 
-// aggregateMarks: a change of a group has the group's keys.
+// aggregateMarks: a change of a group has the group's keys. A group that is given when
+// one key closes may have been waiting for long while the marks of other keys rose.
 func aggregateMarks(op *Aggregate, m *marks) {
 	m.final = m.Final[0]
 	for c := range m.Out {
 		m.Out[c] = NoMark
 	}
 	for i, k := range op.Keys {
-		m.Out[i] = m.In[0][k]
+		if !op.OnClose || k == op.Keys[op.CloseKey] {
+			m.Out[i] = m.In[0][k]
+		}
 	}
 	if m.final {
 		for c := range m.Out {
@@ -278,10 +287,11 @@ func topNMarks(op *TopN, m *marks) {
 		}
 	}
 	for _, c := range op.Partition {
-		m.Out[c] = m.In[0][c]
+		m.Out[c] = max(m.Out[c], m.In[0][c])
 	}
 	if len(op.Order) > 0 && !op.Order[0].Desc && !op.Order[0].NullsFirst {
-		m.Out[op.Order[0].Col] = m.In[0][op.Order[0].Col]
+		c := op.Order[0].Col
+		m.Out[c] = max(m.Out[c], m.In[0][c])
 	}
 }
 

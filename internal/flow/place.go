@@ -78,8 +78,12 @@ func (p *placer) node(i int) int {
 		return p.keyed(i, op, in, n.Out, op.Keys)
 	case *TopN:
 		return p.keyed(i, op, in, n.Out, op.Partition)
-	case *Distinct:
-		return p.keyed(i, op, in, n.Out, allColumns(n.Out))
+	case *Match:
+		return p.keyed(i, op, in, n.Out, op.Partition)
+	case *Over:
+		return p.keyed(i, op, in, n.Out, op.Partition)
+	case *Distinct, *Finalize: // equal rows must meet
+		return p.keyed(i, n.Op, in, n.Out, allColumns(n.Out))
 	case *SetOp:
 		all := allColumns(n.Out)
 		in[0], in[1] = p.meet(i, in[0], in[1], all, all)
@@ -242,6 +246,13 @@ func (p *placer) keyed(node int, op Op, in []int, out []types.Type, keys []int) 
 			if _, dup := to[k]; !dup {
 				to[k] = i
 			}
+		}
+		d = through(d, to)
+	}
+	if match, ok := op.(*Match); ok {
+		to := make(map[int]int, len(match.Pass))
+		for i, c := range match.Pass {
+			to[c] = i
 		}
 		d = through(d, to)
 	}

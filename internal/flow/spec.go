@@ -125,6 +125,11 @@ type Aggregate struct {
 	Keys   []int
 	Calls  []AggCall
 	Scalar bool
+	// OnClose gives a group's row once, when Keys[CloseKey], of integer layout, lies
+	// below its column's mark, and nothing before: EMIT ON WINDOW CLOSE. A group whose
+	// key is NULL there is never given.
+	OnClose  bool
+	CloseKey int
 }
 
 // AggCall is one aggregate of an Aggregate.
@@ -150,7 +155,24 @@ type TopN struct {
 	Partition     []int
 	Order         []SortKey
 	Limit, Offset int64
+	// Rank says how places are counted. With RankGaps and RankDense rows that are
+	// equal by Order share a place.
+	Rank RankKind
+	// Number appends each row's place as a bigint.
+	Number bool
 }
+
+// RankKind is a way of counting the rows of a partition.
+type RankKind uint8
+
+// The counts: every row has a number of its own, as ROW_NUMBER; a row has one more
+// than there are rows ahead of it and its peers, as RANK; or one more than there are
+// different values ahead, as DENSE_RANK.
+const (
+	RankRows RankKind = iota
+	RankGaps
+	RankDense
+)
 
 // Exchange sends each row to the worker that owns the shard of its key. No keys:
 // everything to shard 0. The planner does not place exchanges: New does, where

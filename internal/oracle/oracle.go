@@ -95,6 +95,10 @@ func (o *eval) op(op flow.Op, args []Table, in map[string]Table) (Table, error) 
 		return o.aggregate(args[0], op)
 	case *flow.TopN:
 		return topN(args[0], op), nil
+	case *flow.Over:
+		return o.over(args[0], op)
+	case *flow.Finalize: // once all marks are final
+		return args[0], nil
 	case *flow.Output:
 		o.res.Outputs[op.Name] = args[0]
 		return args[0], nil
@@ -306,35 +310,6 @@ func setOp(l, r Table, op *flow.SetOp) Table {
 		}
 		if n > 0 {
 			out = append(out, Row{first.V, n})
-		}
-	}
-	return out
-}
-
-func topN(t Table, op *flow.TopN) Table {
-	var out Table
-	for _, g := range group(t, op.Partition) {
-		sort.SliceStable(g, func(i, j int) bool {
-			for _, k := range op.Order {
-				c := Compare(g[i].V[k.Col], g[j].V[k.Col], batch.Key{Desc: k.Desc, NullsFirst: k.NullsFirst})
-				if c != 0 {
-					return c < 0
-				}
-			}
-			return CompareRows(g[i].V, g[j].V) < 0
-		})
-		place := int64(0)
-		for _, r := range g {
-			n := int64(0)
-			for range r.W {
-				if place >= op.Offset && (op.Limit < 0 || place < op.Offset+op.Limit) {
-					n++
-				}
-				place++
-			}
-			if n > 0 {
-				out = append(out, Row{r.V, n})
-			}
 		}
 	}
 	return out

@@ -185,6 +185,19 @@ func (t *Table) Delete(r Ref) {
 	t.give(r.Shard(), r.row())
 }
 
+// Holds reports whether r names a row that is in use. The row may be another key's by
+// now than when r was given.
+func (t *Table) Holds(r Ref) bool {
+	s := &t.shards[r.Shard()]
+	return r.row() < s.next && s.words(r.row(), t.l.words)[stampWord] != freeStamp
+}
+
+// KeyInt returns key column c of r, which has integer layout; false if it is NULL.
+func (t *Table) KeyInt(r Ref, c int) (int64, bool) {
+	w := t.words(r)
+	return int64(w[t.l.off[c]]), !t.l.isNull(w, c)
+}
+
 // AppendKey appends the key of r to dst, one column for each key column; each holds
 // n values.
 func (t *Table) AppendKey(r Ref, dst []batch.Column, n int) {
