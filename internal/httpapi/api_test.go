@@ -112,6 +112,8 @@ func TestSQL(t *testing.T) {
 			"Begin, BEGIN, INSERT INTO t VALUES (1), End"},
 		{"COPY", "", "", "SELECT 1; COPY t TO STDOUT", 400,
 			`{"error":{"code":"0A000","message":"COPY is not available over HTTP","hint":"Use the PostgreSQL protocol, or POST /v1/sources/NAME.","position":11}}`, ""},
+		{"prepared SUBSCRIBE", "", "", "PREPARE p AS SUBSCRIBE v; EXECUTE p", 400,
+			`{"error":{"code":"42601","message":"syntax error at or near \"SUBSCRIBE\"","position":14}}`, ""},
 		{"SUBSCRIBE", "", "", "SUBSCRIBE v", 400,
 			`{"error":{"code":"0A000","message":"SUBSCRIBE is not available in POST /v1/sql","hint":"Use GET /v1/subscribe/VIEW.","position":1}}`, ""},
 	} {

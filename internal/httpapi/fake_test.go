@@ -31,10 +31,11 @@ type fakeEngine struct {
 	entered  chan struct{} // a token for each SHOW hang that waits
 
 	mu       sync.Mutex
-	calls    []string // what was called on sessions, in order
-	text     string   // last SUBSCRIBE
-	sessions int      // open
-	cursors  int      // open
+	calls    []string         // what was called on sessions, in order
+	text     string           // last SUBSCRIBE
+	cols     []session.Column // of it, if not those of changes of pair
+	sessions int              // open
+	cursors  int              // open
 }
 
 // fed is what Next of a subscription returns next.
@@ -118,7 +119,11 @@ func (s *fakeSession) Execute(ctx context.Context, st *session.Statement, args [
 		cur.cols, cur.tag = nil, "INSERT 0 1"
 	case strings.HasPrefix(st.Text, "SUBSCRIBE"):
 		s.e.text = st.Text
-		cur.cols = append([]session.Column{{Name: "step", Type: types.T(types.Int8)}, {Name: "weight", Type: types.T(types.Int8)}}, pair...)
+		cur.cols = append([]session.Column{{Name: "step", Type: types.T(types.Int8)}, {Name: "progressed", Type: types.T(types.Bool)},
+			{Name: "weight", Type: types.T(types.Int8)}}, pair...)
+		if s.e.cols != nil {
+			cur.cols = s.e.cols
+		}
 		cur.feed = s.e.feed
 	case len(args) > 0:
 		cur.rows, cur.tag = [][]types.Value{args}, "SELECT 1"
@@ -151,7 +156,12 @@ func rows(n int) [][]types.Value {
 
 // change is a row of a subscription.
 func change(step, weight, i int64, t string) []types.Value {
-	return []types.Value{types.IntValue(types.Int8, step), types.IntValue(types.Int8, weight), types.IntValue(types.Int8, i), types.TextValue(t)}
+	return []types.Value{types.IntValue(types.Int8, step), types.BoolValue(false), types.IntValue(types.Int8, weight), types.IntValue(types.Int8, i), types.TextValue(t)}
+}
+
+// over says that a step of a subscription is over.
+func over(step int64) []types.Value {
+	return []types.Value{types.IntValue(types.Int8, step), types.BoolValue(true), types.NullOf(types.T(types.Int8)), types.NullOf(types.T(types.Int8)), types.NullOf(types.T(types.Text))}
 }
 
 func (s *fakeSession) CopyIn(context.Context, *session.Statement) (session.CopyIn, error) {
