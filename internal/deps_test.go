@@ -20,9 +20,10 @@ var layers = map[string]string{
 	"batch":   "types",
 	"expr":    "batch types",
 	"state":   "batch types",
-	"flow":    "state batch expr types",
+	"pattern": "",
+	"flow":    "pattern state batch expr types",
 	"catalog": "types",
-	"plan":    "sql catalog expr flow batch types",
+	"plan":    "sql catalog expr flow pattern batch types",
 	"coord":   "types",
 	"wire":    "batch catalog types",
 	// Edge: may do I/O.
@@ -39,7 +40,7 @@ var layers = map[string]string{
 	"node":      "*",
 	// Test only: nothing but tests and each other may import these.
 	"e2e":     "*",
-	"oracle":  "flow expr batch types",
+	"oracle":  "flow pattern expr batch types",
 	"pgtest":  "",
 	"sqltest": "*",
 }
@@ -56,7 +57,7 @@ var impure = map[string]bool{
 	"io/ioutil": true, "os/exec": true, "sync": true, "log": true, "log/slog": true,
 }
 
-var pure = strings.Fields("types sql batch expr state flow catalog plan coord wire")
+var pure = strings.Fields("types sql batch expr state pattern flow catalog plan coord wire")
 
 var testOnly = strings.Fields("e2e oracle pgtest sqltest")
 

@@ -25,6 +25,8 @@ type exprCtx struct {
 	// nil elsewhere.
 	lift  func(expr.Expr) expr.Expr
 	inAgg bool
+	// match is what names mean in MEASURES and DEFINE; nil elsewhere.
+	match *matchCtx
 }
 
 // expr binds an expression. What it returns may be of Unknown type: an untyped
@@ -44,6 +46,9 @@ func (b *binder) expr(ctx *exprCtx, x sql.Expr) expr.Expr {
 	case *sql.Param:
 		return b.param(x)
 	case *sql.ColumnRef:
+		if ctx.match != nil {
+			return b.matchColumn(ctx, x)
+		}
 		c, _ := b.column(ctx.sc, x)
 		return b.colExpr(c.id)
 	case *sql.UnaryExpr:
@@ -65,6 +70,11 @@ func (b *binder) expr(ctx *exprCtx, x sql.Expr) expr.Expr {
 	case *sql.SubqueryExpr, *sql.ExistsExpr, *sql.InQueryExpr, *sql.ArrayQueryExpr:
 		return b.subqueryValue(ctx, x)
 	case *sql.FuncCall:
+		if ctx.match != nil {
+			if e := b.matchCall(ctx, x); e != nil {
+				return e
+			}
+		}
 		return b.funcCall(ctx, x)
 	}
 	if e := b.predicate(ctx, x); e != nil {

@@ -90,6 +90,8 @@ func childNeeds(n node, need colSet) []colSet {
 		s.add(x.time)
 	case *distinct:
 		s.add(x.in.out()...)
+	case *match:
+		addAll(s, x.needs(need))
 	case *topN:
 		addAll(s, need)
 		s.add(x.partition...)
@@ -245,6 +247,8 @@ func (e *emitter) emit(n node, need colSet) rel {
 		return in
 	case *aggregate:
 		return e.aggregate(x, ins[0], needs[0], need)
+	case *match:
+		return e.match(x, ins[0], needs[0], need)
 	case *setOp:
 		return e.setOp(x, ins, need)
 	case *join:

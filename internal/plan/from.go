@@ -83,7 +83,7 @@ func (b *binder) tableExpr(te sql.TableExpr, sc *scope, left *fromItem) fromItem
 	case *sql.WindowTable:
 		return b.windowTable(t, sc, left)
 	case *sql.MatchRecognize:
-		unsupported(t.Pos(), "MATCH_RECOGNIZE")
+		return b.matchRecognize(t, sc, left)
 	}
 	unsupported(te.Pos(), "this item in FROM")
 	panic("unreachable")

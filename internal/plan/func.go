@@ -137,7 +137,7 @@ func (b *binder) aggregate(ctx *exprCtx, f *sql.FuncCall, name string) expr.Expr
 	if len(f.WithinGroup) > 0 {
 		unsupported(f.Pos(), "WITHIN GROUP")
 	}
-	in := &exprCtx{sc: ctx.sc, clause: ctx.clause, aggs: ctx.aggs, subs: ctx.aggSubs, inAgg: true}
+	in := &exprCtx{sc: ctx.sc, clause: ctx.clause, aggs: ctx.aggs, subs: ctx.aggSubs, inAgg: true, match: ctx.match}
 	uses := ctx.sc.uses // columns inside of an aggregate need not be grouped
 	a := &pendingAgg{distinct: f.Distinct, nargs: len(f.Args), order: f.OrderBy}
 	args := b.exprs(in, f.Args)

@@ -309,6 +309,8 @@ func inputs(n node) []node {
 		return []node{n.in}
 	case *topN:
 		return []node{n.in}
+	case *match:
+		return []node{n.in}
 	}
 	return nil
 }

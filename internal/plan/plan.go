@@ -167,10 +167,10 @@ func (b *binder) finish(r *result, name string) *Query {
 		q.OrderBy = append(q.OrderBy, flow.SortKey{Col: pos, Desc: k.desc, NullsFirst: k.nullsFirst})
 	}
 	n := b.optimise(r.node)
-	q.AppendOnly = appendOnly(n)
 	e := b.emitter()
 	e.need(n, setOf(cols))
 	q.Spec = e.output(n, cols, name)
+	q.AppendOnly = appendOnly(n)
 	q.Inputs = e.inputs()
 	return q
 }

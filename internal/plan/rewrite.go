@@ -58,6 +58,11 @@ func (b *binder) push(n node, preds []expr.Expr) node {
 		t := *x
 		t.in = b.push(x.in, below)
 		return withFilter(&t, above)
+	case *match:
+		below, above := split(preds, setOf(x.partition))
+		m := *x
+		m.in = b.push(x.in, below)
+		return withFilter(&m, above)
 	case *aggregate:
 		below, above := split(preds, setOf(x.keys))
 		if len(x.keys) == 0 {
@@ -265,6 +270,8 @@ func appendOnly(n node) bool {
 		return (x.kind == flow.JoinInner || x.kind == flow.JoinSemi) && appendOnly(x.l) && appendOnly(x.r)
 	case *lookup:
 		return appendOnly(x.l)
+	case *match:
+		return *x.final
 	case *sharedRef:
 		return appendOnly(x.body.in)
 	}

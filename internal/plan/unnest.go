@@ -353,6 +353,8 @@ func (d *domain) unnest(n node) (node, map[int]int) {
 		t := *x
 		t.in, t.partition = in, append(slices.Clone(x.partition), d.cols(m)...)
 		return &t, m
+	case *match:
+		return d.unnestMatch(x)
 	case *setOp:
 		return d.setOp(x)
 	case *aggregate:

@@ -1,0 +1,400 @@
+package flow
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/pattern"
+	"github.com/tidemill/tidemill/internal/state"
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+// matcher looks for the matches of Match in partitions whose rows are in order: what
+// both its modes have in common. See package pattern for how it searches.
+type matcher struct {
+	*Match
+	node    int
+	in, out []types.Type
+	prog    *pattern.Program
+	mach    *pattern.Machine
+	tracks  []pattern.Track
+	rows    *rowStore
+	stay    bool // partitions must be remembered: they have numbers or a beginning
+
+	// Conditions.
+	conds     []matchCond
+	tested    uint64 // variables with a near condition
+	settled   uint64 // variables without a far condition
+	nearSlots []int
+	totals    []*tally // by slot, of conditions
+	lookback  int64    // how many rows before a match are looked at
+	lookahead int64    // and how many after it
+	numbered  bool
+
+	// Searches that are open, by number less 1, and the numbers of those that are not.
+	searches []*matchSearch
+	idle     []int32
+	serials  int64
+
+	// Of the row being fed.
+	st    *Step
+	part  *matchPart
+	open  *matchSearch
+	pos   int64
+	noted uint64 // variables whose error is noted
+
+	failed  []matchFail // errors of the search
+	horizon int64       // highest position looked at since the partition's start
+	sink    matchSink
+	show    *matchOut
+	work    int64 // steps since a stop was asked for
+
+	block   batch.Batch // columns by slot
+	blockAt []matchAt
+	one     batch.Batch // one row, columns by slot
+	oneID   [1]uint32
+	ids     []uint32
+	nulls   batch.Bitmap
+	taken   []pattern.Taken
+}
+
+// matchSink is told of what a search ended with, after the output rows of it were
+// added to show. p.next, number and covered are up to date.
+type matchSink interface {
+	concluded(p *matchPart, shown bool)
+}
+
+// matchSearch is a search and where it started.
+type matchSearch struct {
+	pattern.Search
+	start  int64
+	serial int64 // no other search of this operator has it
+}
+
+// matchFail is an error in a row.
+type matchFail struct {
+	rec int32 // of the partition
+	id  uint32
+	err *types.Error
+}
+
+// matchPart is one partition: its rows in order and the search in it.
+type matchPart struct {
+	seq     []uint32 // row numbers, from position base on; a row of weight 2 is there twice
+	base    int64
+	bits    []uint64 // by row from position bitBase: variables whose near condition is true
+	faults  []uint64 // variables whose near condition has an error; nil: none has
+	bitBase int64
+	next    int64 // where the next search begins, or the open one began
+	number  int64 // matches so far
+	covered int64 // end of the rows that are in a match
+	search  int32 // number of the open search, 0 if none
+
+	key   state.Ref // final
+	count int64     // final: rows in seq from live on, and rows that wait for the mark
+	live  int64     // final: rows before it are freed
+	due   int64     // final: when the open search is in the calendar
+
+	recs  []matchRec  // retracting: what came of the searches, in order
+	fails []matchFail // retracting: errors, by rec
+}
+
+func (p *matchPart) end() int64 { return p.base + int64(len(p.seq)) }
+
+// id returns the row at a position, 0 if there is none.
+func (p *matchPart) id(pos int64) uint32 {
+	if i := pos - p.base; i >= 0 && i < int64(len(p.seq)) {
+		return p.seq[i]
+	}
+	return 0
+}
+
+// fault notes that the condition of v cannot be computed for a row.
+func (p *matchPart) fault(pos int64, v int) {
+	for len(p.faults) < len(p.bits) {
+		p.faults = append(p.faults, 0)
+	}
+	p.faults[pos-p.bitBase] |= 1 << v
+}
+
+func newMatcher(env Env, op *Match, rows *rowStore) (*matcher, error) {
+	m := &matcher{Match: op, node: env.Node, in: env.In[0], out: env.Out, rows: rows}
+	var err error
+	if m.prog, err = pattern.Compile(op.Pattern); err != nil {
+		return nil, &types.Error{Code: types.CodeTooComplex, Message: err.Error()}
+	}
+	m.totals = make([]*tally, len(op.Slots))
+	if err := m.conditions(); err != nil {
+		return nil, err
+	}
+	slots := make([]types.Type, len(op.Slots))
+	for i := range op.Slots {
+		slots[i] = op.Slots[i].T
+	}
+	m.block.Cols, m.one.Cols, m.one.N = typedColumns(slots), typedColumns(slots), 1
+	if m.show, err = newMatchOut(m); err != nil {
+		return nil, err
+	}
+	m.mach = pattern.NewMachine(m.prog, m.tracks)
+	starts, _ := m.prog.Anchored()
+	m.stay = starts || m.numbered
+	return m, nil
+}
+
+// matchStop is after how many steps the caller's wish to stop is looked at.
+const matchStop = 1 << 16
+
+// stopped reports whether the step is being abandoned.
+func (m *matcher) stopped() bool {
+	if m.work > matchStop {
+		m.work = 0
+		if m.st.stop != nil && m.st.fail == nil && m.st.stop() {
+			m.st.fail = errStopped()
+		}
+	}
+	return m.st.Stopped()
+}
+
+// run goes on with the searches in p. ended says that no row comes after those
+// there are; else rows that are not there yet come, of times from mark on.
+func (m *matcher) run(st *Step, p *matchPart, ended bool, mark int64) {
+	m.st, m.part = st, p
+	limit := p.end()
+	if !ended {
+		limit -= m.lookahead
+	}
+	for !m.stopped() {
+		if p.search == 0 && !m.begin(p, limit) {
+			break
+		}
+		m.open = m.searches[p.search-1]
+		before := m.open.Steps()
+		over, why := m.feed(p, limit, ended, mark)
+		m.work += m.open.Steps() - before
+		if !over {
+			break
+		}
+		s := p.search
+		m.conclude(p, why)
+		p.search = 0
+		m.idle = append(m.idle, s)
+	}
+	m.part, m.open = nil, nil
+}
+
+// begin opens the search at the next row that may start a match; false if no such
+// row is there.
+func (m *matcher) begin(p *matchPart, limit int64) bool {
+	if first := m.prog.First(); !m.prog.Nullable() {
+		for p.next < limit && p.bits[p.next-p.bitBase]&first == 0 && p.faults == nil {
+			m.work++
+			m.horizon = max(m.horizon, p.next+m.lookahead)
+			p.next++
+			m.sink.concluded(p, m.Unmatched && m.lost(p, p.next-1))
+		}
+	}
+	if p.next >= limit {
+		return false
+	}
+	if n := len(m.idle); n > 0 {
+		p.search = m.idle[n-1]
+		m.idle = m.idle[:n-1]
+	} else {
+		m.searches = append(m.searches, &matchSearch{})
+		p.search = int32(len(m.searches))
+	}
+	s := m.searches[p.search-1]
+	m.serials++
+	s.start, s.serial = p.next, m.serials
+	m.mach.Begin(&s.Search, p.next == 0)
+	return true
+}
+
+// lost shows a row that is in no match.
+func (m *matcher) lost(p *matchPart, pos int64) bool {
+	if pos < p.covered {
+		return false
+	}
+	m.show.lost(p, pos)
+	return true
+}
+
+// feed gives the open search rows until it is over or there are no more.
+func (m *matcher) feed(p *matchPart, limit int64, ended bool, mark int64) (over bool, why pattern.Limit) {
+	s := m.open
+	for s.Open() {
+		m.pos = s.start + int64(s.Rows())
+		if m.pos >= limit {
+			return m.rowsOut(p, limit, ended, mark), pattern.NoLimit
+		}
+		if m.Within > 0 && s.Rows() > 0 && !m.inTime(p) {
+			m.mach.End(&s.Search, false)
+			m.horizon = max(m.horizon, m.pos+m.lookahead)
+			break
+		}
+		m.noted = 0
+		if over, why = m.mach.Feed(&s.Search, m); over {
+			break
+		}
+	}
+	m.horizon = max(m.horizon, s.start+int64(s.Rows())-1+m.lookahead)
+	return true, why
+}
+
+// rowsOut decides a search that has had all rows there are; false if more may come.
+func (m *matcher) rowsOut(p *matchPart, limit int64, ended bool, mark int64) bool {
+	s := &m.open.Search
+	if ended {
+		m.mach.End(s, true)
+		m.horizon = math.MaxInt64
+		return true
+	}
+	if m.Within > 0 && m.pos == p.end() {
+		if t, ok := m.deadline(p); ok && t <= mark {
+			m.mach.End(s, false)
+			return true
+		}
+	}
+	return false
+}
+
+// timeOf returns the time of a row; false if it is NULL.
+func (m *matcher) timeOf(id uint32) (int64, bool) {
+	w, c := m.rows.row(id), m.Order[0].Col
+	return int64(w[m.rows.fields[c].at]), !m.rows.null(w, c)
+}
+
+// inTime reports whether row m.pos is near enough to the search's start.
+func (m *matcher) inTime(p *matchPart) bool {
+	t, ok := m.timeOf(p.id(m.pos))
+	end, known := m.deadline(p)
+	return ok && known && t < end
+}
+
+// deadline returns the time from which on rows do not belong to the open search's match.
+func (m *matcher) deadline(p *matchPart) (int64, bool) {
+	t, ok := m.timeOf(p.id(m.open.start))
+	if t > math.MaxInt64-m.Within {
+		return math.MaxInt64, ok
+	}
+	return t + m.Within, ok
+}
+
+// conclude ends the open search: it shows the match, if there is one, and says where
+// the next search begins.
+func (m *matcher) conclude(p *matchPart, why pattern.Limit) {
+	s := m.open
+	shown := false
+	taken, ok := s.Match(m.taken[:0])
+	m.taken = taken
+	end := s.start + int64(len(taken))
+	switch {
+	case why != pattern.NoLimit:
+		m.pos = s.start
+		m.note(&types.Error{Code: types.CodeTooComplex, Message: "row pattern is too complex: " + why.String(),
+			Detail: fmt.Sprintf("The search that began at the row gave up after %d rows and goes on behind them.", s.Rows())})
+		p.next = s.start + max(int64(s.Rows()), 1)
+	case !ok:
+		shown = m.Unmatched && m.lost(p, s.start)
+		p.next = s.start + 1
+	case len(taken) == 0:
+		p.number++
+		if m.Empty {
+			m.show.match(p, s.start, nil)
+			shown = true
+		}
+		p.next = s.start + 1
+	default:
+		next, err := m.skip(taken)
+		p.covered = max(p.covered, end)
+		if err != nil {
+			m.pos = s.start
+			m.note(err)
+			p.next = end
+			break
+		}
+		p.number++
+		m.show.match(p, s.start, taken)
+		shown = true
+		p.next = s.start + next
+	}
+	m.sink.concluded(p, shown || len(m.failed) > 0)
+}
+
+// Errors of AFTER MATCH SKIP, with the standard's codes.
+var (
+	errSkipNoRow = &types.Error{
+		Code: "2202K", Message: "AFTER MATCH SKIP failed: the match has no row of the variable to skip to",
+	}
+	errSkipFirst = &types.Error{
+		Code: "2202L", Message: "AFTER MATCH SKIP failed: cannot skip to the first row of the match",
+	}
+)
+
+// skip returns how many rows after the match's first the next search begins.
+func (m *matcher) skip(taken []pattern.Taken) (int64, *types.Error) {
+	at := -1
+	switch m.Skip {
+	case SkipPastLast:
+		return int64(len(taken)), nil
+	case SkipToNext:
+		return 1, nil
+	case SkipToFirst:
+		for i := len(taken) - 1; i >= 0; i-- {
+			if m.SkipVars>>taken[i].Var&1 != 0 {
+				at = i
+			}
+		}
+	case SkipToLast:
+		for i := range taken {
+			if m.SkipVars>>taken[i].Var&1 != 0 {
+				at = i
+			}
+		}
+	}
+	switch at {
+	case -1:
+		return 0, errSkipNoRow
+	case 0:
+		return 0, errSkipFirst
+	}
+	return int64(at), nil
+}
+
+// compareRows orders two rows of a partition.
+func (m *matcher) compareRows(a, b uint32) int {
+	if a == b {
+		return 0
+	}
+	v, w := m.rows.row(a), m.rows.row(b)
+	for _, k := range m.Order {
+		if r := m.rows.compare(v, k.Col, m.rows, w, k.Col, k); r != 0 {
+			return r
+		}
+	}
+	return m.rows.compareWhole(v, w)
+}
+
+// report gives a row error with a weight.
+func (m *matcher) report(st *Step, f matchFail, weight int64) {
+	b := batch.Batch{N: 1, Cols: typedColumns(m.in), Weights: []int64{weight}}
+	for c := range b.Cols {
+		m.rows.gather(&b.Cols[c], c, []uint32{f.id})
+	}
+	st.RowError(m.node, &b, 0, f.err)
+}
+
+// bytes is the memory of the searches and tallies. It is asked for once a step.
+func (m *matcher) bytes() int64 {
+	n := int64(0)
+	for _, s := range m.searches {
+		n += s.Bytes() + 128
+	}
+	for _, t := range m.totals {
+		if t != nil {
+			n += t.bytes()
+		}
+	}
+	return n
+}
