@@ -3,6 +3,7 @@ package tidemill_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"os"
 
@@ -70,4 +71,65 @@ func Example() {
 	// -1 [ann 12.50]
 	// +1 [ann 20.00]
 	// ann 20.00
+}
+
+// A program that was away goes on behind the last step it knows.
+func ExampleDB_Subscribe() {
+	ctx := context.Background()
+	dir, err := os.MkdirTemp("", "tidemill-example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	db, err := tidemill.Open(ctx, tidemill.Config{Dir: dir})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	exec := func(query string) {
+		if _, err := db.Exec(ctx, query); err != nil {
+			log.Fatal(err)
+		}
+	}
+	exec(`CREATE TABLE stock (item TEXT PRIMARY KEY, n INT); INSERT INTO stock VALUES ('apple', 3), ('pear', 5)`)
+	all, err := db.Subscribe(ctx, "stock", tidemill.Upsert("item"), tidemill.Progress())
+	if err != nil {
+		log.Fatal(err)
+	}
+	var step int64
+	for {
+		c, err := all.Next(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if c.Progressed { // all up to here is known
+			step = c.Step
+			break
+		}
+		fmt.Println(c.State, c.Row)
+	}
+	all.Close()
+
+	exec(`UPDATE stock SET n = 2 WHERE item = 'apple'; DELETE FROM stock WHERE item = 'pear'`)
+	sub, err := db.Subscribe(ctx, "stock", tidemill.AsOf(step), tidemill.NoSnapshot(), tidemill.UpTo(step+1))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sub.Close()
+	for {
+		c, err := sub.Next(ctx)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%+d %v\n", c.Weight, c.Row)
+	}
+	// Output:
+	// upsert [apple 3]
+	// upsert [pear 5]
+	// +1 [apple 2]
+	// -1 [apple 3]
+	// -1 [pear 5]
 }

@@ -89,37 +89,6 @@ func (r *Rows) Close() error {
 	return r.err
 }
 
-// Change is one change of a subscribed view: a row that came (weight +1, or more
-// for several like it) or went (-1).
-type Change struct {
-	Step   int64
-	Weight int64
-	Row    []any // as Rows.Values gives them
-}
-
-// Subscription is a stream of changes. It is not safe for concurrent use.
-type Subscription struct{ rows *Rows }
-
-// Columns returns the names of the values in Change.Row.
-func (s *Subscription) Columns() []string { return s.rows.Columns()[2:] }
-
-// Next waits for the next change. A ctx that ends leaves the subscription where it
-// is: Next may be called again.
-func (s *Subscription) Next(ctx context.Context) (Change, error) {
-	if !s.rows.next(ctx) {
-		err := s.rows.err
-		if ctx.Err() != nil {
-			s.rows.err, s.rows.b, err = nil, nil, ctx.Err()
-		}
-		return Change{}, err
-	}
-	v := s.rows.Values()
-	return Change{Step: v[0].(int64), Weight: v[1].(int64), Row: v[2:]}, nil
-}
-
-// Close ends the subscription.
-func (s *Subscription) Close() error { return s.rows.Close() }
-
 // epoch is the time that dates and times are counted from.
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 

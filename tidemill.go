@@ -204,13 +204,3 @@ func (db *DB) Query(ctx context.Context, query string, args ...any) (*Rows, erro
 	}
 	return &Rows{ctx: ctx, s: s, cur: cur, row: -1}, nil
 }
-
-// Subscribe follows a view, table or source: first the rows there are, then every
-// change, in the order of steps. End it with Close.
-func (db *DB) Subscribe(ctx context.Context, name string) (*Subscription, error) {
-	rows, err := db.Query(ctx, "SUBSCRIBE "+name)
-	if err != nil {
-		return nil, err
-	}
-	return &Subscription{rows: rows}, nil
-}
