@@ -311,13 +311,14 @@ func (j *join) pushOn(st *Step, port int, b *batch.Batch, out Emitter) {
 			groups[k] = uint32(me.m.row(j.ids[from+k])[rowGroup] >> 32) // also of those that are new
 		}
 		heads := other.m.headsOf(groups)
-		other.m.fetch(heads)
-		for k := from; k < to; k++ {
-			if !j.pairs && other.gate == gateNone && !j.fresh[k] {
-				continue // its count is known, and nothing else depends on its pairs
+		if !j.pairs && other.gate == gateNone {
+			for k, fresh := range j.fresh[from:to] {
+				if !fresh { // its count is known, and nothing else depends on its pairs
+					heads[k] = 0
+				}
 			}
-			j.pairWith(st, port, b, k, heads[k-from], out)
 		}
+		j.pairOn(st, port, b, from, heads, out)
 		j.forget.enterRows(port, b, from, to)
 	}
 	j.emitPairs(st, port, b, out)

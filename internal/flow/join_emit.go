@@ -38,28 +38,39 @@ func (j *join) pairAll(st *Step, port int, b *batch.Batch, from int, heads []uin
 	}
 }
 
-// pairWith pairs the k-th row of b with the rows of a group of the other side, whose
-// first row is given (0 for none), as far as their times allow it.
-func (j *join) pairWith(st *Step, port int, b *batch.Batch, k int, head uint32, out Emitter) {
+// pairOn is pairAll for a join with a further condition, which wants to know of each
+// pair which of the selected rows it is of: only pairs that their times allow are made.
+func (j *join) pairOn(st *Step, port int, b *batch.Batch, from int, heads []uint32, out Emitter) {
 	side := &j.sides[1-port]
-	other := side.m
-	i := b.Row(k)
-	w := b.Weight(i)
-	for r := head; r != 0; {
-		words := other.row(r)
-		if j.between == nil || j.inTime(port, b, i, side.timeOf(words)) {
-			if len(j.match.mine) == batch.BlockRows {
-				j.emitPairs(st, port, b, out)
-				if st.Stopped() {
-					return
-				}
-			}
-			j.match.mine = append(j.match.mine, uint32(i))
-			j.match.theirs = append(j.match.theirs, r)
-			j.match.weights = append(j.match.weights, w*int64(words[rowWeight]))
-			j.match.k = append(j.match.k, uint32(k))
+	p := &j.match
+	at, rows := p.at[:0], p.rows[:0]
+	for k, r := range heads {
+		if r != 0 {
+			at, rows = append(at, uint32(from+k)), append(rows, r)
 		}
-		r = next(words)
+	}
+	for len(rows) > 0 {
+		if len(p.mine)+len(rows) > batch.BlockRows {
+			j.emitPairs(st, port, b, out)
+			if st.Stopped() {
+				return
+			}
+		}
+		side.m.fetch(rows)
+		more := 0
+		for x, r := range rows {
+			words, k := side.m.row(r), at[x]
+			i := b.Row(int(k))
+			if j.between == nil || j.inTime(port, b, i, side.timeOf(words)) {
+				p.mine, p.theirs = append(p.mine, uint32(i)), append(p.theirs, r)
+				p.weights = append(p.weights, b.Weight(i)*int64(words[rowWeight]))
+				p.k = append(p.k, k)
+			}
+			r = next(words)
+			at[more], rows[more] = k, r
+			more += int(uint64(-int64(r)) >> 63) // 1 if r is a row, without a branch
+		}
+		at, rows = at[:more], rows[:more]
 	}
 }
 

@@ -209,3 +209,115 @@ func timedRows(ts []types.Type, first uint64, n int, keys uint64, from, span int
 	}
 	return bu.Seal()
 }
+
+// A row without a time matches nothing, so it takes no memory.
+func TestRowsWithoutATimeAreNotKept(t *testing.T) {
+	ts := []types.Type{int8T, int8T, int8T}
+	for kind := flow.JoinInner; kind <= flow.JoinAnti; kind++ {
+		op := &flow.Join{Kind: kind, LeftKeys: []int{0}, RightKeys: []int{0}, NullSafe: true,
+			Between: &flow.Between{Left: timeCol, Right: timeCol, Lo: -5, Hi: 5}, On: within(ts, -5, 5)}
+		r := newRunner(t, joinOf(op, ts), 1)
+		held := func() int64 {
+			for _, c := range r.group.Counters() {
+				if c.Node == 2 { // the join
+					return c.StateBytes
+				}
+			}
+			t.Fatal("no join")
+			return 0
+		}
+		empty := held()
+		for k := range 20 {
+			in := []flow.Feed{{Rel: "l"}, {Rel: "r"}}
+			for p := range in {
+				bu := batch.NewBuilder(ts)
+				for n := range 1000 {
+					bu.AppendRow([]types.Value{types.IntValue(types.Int8, 1), types.NullOf(int8T), types.IntValue(types.Int8, int64(k*1000+n))}, 1)
+				}
+				in[p].Blocks = []*batch.Batch{bu.Seal()}
+			}
+			if _, _, err := r.group.Step(int64(k+1), 0, in...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if now := held(); now > empty {
+			t.Errorf("%s join: %d bytes of state, %d when it was empty", kind, now, empty)
+		}
+	}
+}
+
+// Infinity less a second is infinity: what pairs with it is for the condition to say.
+func TestInfiniteTimesPairAsTheConditionSays(t *testing.T) {
+	ts := []types.Type{int8T, tsT, int8T}
+	const second = int64(1e6)
+	shifted := func(by int64) expr.Expr {
+		v := types.Value{T: types.T(types.Interval), V: types.IntervalVal{Micros: by}}
+		return call("+", col(len(ts)+timeCol, tsT), expr.Const{V: v})
+	}
+	op := &flow.Join{Kind: flow.JoinInner, LeftKeys: []int{0}, RightKeys: []int{0},
+		Between: &flow.Between{Left: timeCol, Right: timeCol, Lo: second, Hi: 10 * second},
+		On: &expr.Logic{Args: []expr.Expr{
+			call(">=", col(timeCol, tsT), shifted(second)), call("<=", col(timeCol, tsT), shifted(10*second)),
+		}}}
+	row := func(at, n int64) oracle.Row {
+		return oracle.Row{V: []types.Value{types.IntValue(types.Int8, 1), {T: tsT, I: at}, types.IntValue(types.Int8, n)}, W: 1}
+	}
+	in := map[string]oracle.Table{
+		"l": {row(math.MaxInt64, 1), row(math.MinInt64, 2), row(5*second, 3)},
+		"r": {row(math.MaxInt64, 4), row(math.MinInt64, 5), row(second, 6)},
+	}
+	spec := joinOf(op, ts)
+	r := newRunner(t, spec, 1)
+	r.run(t, []flow.Feed{
+		{Rel: "l", Blocks: []*batch.Batch{oracle.ToBatch(ts, in["l"])}},
+		{Rel: "r", Blocks: []*batch.Batch{oracle.ToBatch(ts, in["r"])}},
+	})
+	want, err := oracle.Eval(spec, in, &expr.Ctx{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !sameTable(r.sum["out"], want.Outputs["out"]) || len(r.sum["out"]) != 3 {
+		t.Fatalf("the pairs are %s\nwant %s", show(r.sum["out"]), show(want.Outputs["out"]))
+	}
+}
+
+// One op is 64 steps of a block into each side of a join of rows at most two seconds
+// apart, by 4000 keys, which holds two to three seconds of rows.
+func BenchmarkIntervalJoin(b *testing.B) {
+	const (
+		n      = 64
+		second = int64(1e6)
+	)
+	ts := []types.Type{int8T, tsT}
+	spec := joinOf(&flow.Join{Kind: flow.JoinInner, LeftKeys: []int{0}, RightKeys: []int{0},
+		Between: &flow.Between{Left: timeCol, Right: timeCol, Lo: -2 * second, Hi: 2 * second}}, ts)
+	spec.Nodes = spec.Nodes[:3]
+	var blocks [2][]*batch.Batch
+	for p := range blocks {
+		blocks[p] = intBlocks(n, 4000, uint64(p)<<40)
+		for k, x := range blocks[p] {
+			x.Cols[timeCol].Type = tsT
+			for i := range x.Cols[timeCol].I64 {
+				x.Cols[timeCol].I64[i] = int64(k)*second + int64(i)*second/batch.BlockRows
+			}
+		}
+	}
+	for b.Loop() {
+		g := mustGroup(b, spec)
+		for k := range n {
+			now := int64(k) * second
+			g.SetMarks("l", []int64{flow.NoMark, now})
+			g.SetMarks("r", []int64{flow.NoMark, now})
+			g.BeginStep(int64(k+1), 0)
+			for p, rel := range []string{"l", "r"} {
+				if err := g.Push(rel, 0, blocks[p][k]); err != nil {
+					b.Fatal(err)
+				}
+			}
+			if err := g.Circuit(0).RunStage(0); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	reportRows(b, 2*n*batch.BlockRows)
+}
