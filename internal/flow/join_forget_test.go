@@ -141,7 +141,7 @@ func TestJoinsThatForgetGiveTheSame(t *testing.T) {
 // State stays as it is while time goes on, whatever the join and the number of rows a key.
 func TestJoinsForgetInBoundedMemory(t *testing.T) {
 	const (
-		steps, rows = 150, 300
+		steps, rows = 120, 200
 		second      = int64(1e6)
 	)
 	ts := []types.Type{int8T, tsT, textT}
