@@ -19,6 +19,8 @@ func appendOnly(nodes []placed) []bool {
 			only[i] = true
 		case *Aggregate:
 			only[i] = op.OnClose
+		case *TimeFilter:
+			only[i] = all && len(op.Until) == 0
 		case *Lookup:
 			only[i] = only[n.in[0]]
 		case *Join:

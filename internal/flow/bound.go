@@ -80,6 +80,10 @@ func (b *bounder) node(i int) (Growth, Bound) {
 		return b.join(n, op)
 	case *AsOf:
 		return b.asOf(n, op)
+	case *TimeFilter:
+		return op.bound(in)
+	case *Expire:
+		return Fixed, Bound{Fixed, "rows until their time to live is over"}
 	case *Lookup:
 		return b.content[n.In[0]], held(b.content[n.In[1]], "the right side")
 	case *SetOp:

@@ -67,6 +67,10 @@ func checkNode(n *Node, in [][]types.Type) error {
 		return checkWindow(op, n, in[0])
 	case *AsOf:
 		return op.check(n, in)
+	case *TimeFilter:
+		return op.check(n, in[0])
+	case *Expire:
+		return firstError(op.check(), passes(in, n.Out))
 	case *Lookup:
 		return op.check(n, in)
 	case *Buckets:

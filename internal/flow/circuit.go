@@ -97,6 +97,10 @@ func build(env Env, p placed, worker int, opt Options) (Operator, error) {
 		return newProjectSet(env, op)
 	case *AsOf:
 		return newAsOf(env, op), nil
+	case *TimeFilter:
+		return newTimeFilter(env, op), nil
+	case *Expire:
+		return newExpire(env, op), nil
 	case *Lookup:
 		return newLookup(env, op)
 	case *Buckets:

@@ -70,6 +70,8 @@ func (p *placer) node(i int) int {
 		return p.join(i, op, in, n.Out)
 	case *Lookup:
 		return p.lookup(i, op, in, n.Out)
+	case *Expire:
+		return p.expire(i, op, in, n)
 	case *AsOf:
 		return p.asOf(i, op, in, n.Out)
 	case *Exchange:

@@ -77,6 +77,8 @@ func (o *eval) op(op flow.Op, args []Table, in map[string]Table) (Table, error) 
 		return window(args[0], op), nil
 	case *flow.AsOf:
 		return o.asOf(args[0], args[1], op), nil
+	case *flow.TimeFilter:
+		return o.timeFilter(args[0], op), nil
 	case *flow.Lookup:
 		return o.lookup(args[0], args[1], op), nil
 	case *flow.Buckets:

@@ -85,3 +85,23 @@ func (o *eval) lookup(l, r Table, op *flow.Lookup) Table {
 	}
 	return o.join(l, r, &flow.Join{Kind: kind, LeftKeys: op.LeftKeys, RightKeys: op.RightKeys, On: op.On})
 }
+
+// timeFilter keeps the rows whose bounds the time lies within.
+func (o *eval) timeFilter(t Table, op *flow.TimeFilter) Table {
+	var out Table
+next:
+	for _, r := range t {
+		for _, c := range op.From {
+			if v := r.V[c]; v.Null || o.ctx.Now < v.I {
+				continue next
+			}
+		}
+		for _, c := range op.Until {
+			if v := r.V[c]; v.Null || o.ctx.Now >= v.I {
+				continue next
+			}
+		}
+		out = append(out, r)
+	}
+	return out
+}
