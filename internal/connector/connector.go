@@ -27,6 +27,8 @@ type Config struct {
 	ID      uint32 // the object's id in the catalog
 	Name    string // for messages
 	Columns []Column
+	// AppendOnly says of a sink that its rows are never withdrawn.
+	AppendOnly bool
 	// Options are the WITH options, names in lower case, without "connector".
 	Options map[string]string
 	Format  string            // FORMAT word in upper case; "" if none was given

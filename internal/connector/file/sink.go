@@ -24,17 +24,18 @@ const maxLineBytes = 64 << 20
 // writeBytes is how much is written at once.
 const writeBytes = 1 << 20
 
-// Sink appends the changes of a view to a file, each with its step, its place in
-// the step and its weight, so that a run finds where the one before it ended. A
+// Sink appends the changes of a view to a file, each with its step and its place in
+// the step, so that a run finds where the one before it ended. A
 // record that was not completed is cut away. The file belongs to the sink alone.
 type Sink struct {
-	cfg   connector.Config
-	path  string
-	csv   bool
-	names []string
+	cfg      connector.Config
+	path     string
+	csv      bool
+	envelope *connector.Envelope
 }
 
-// NewSink returns the sink that cfg describes. Options: path, format ('json' or 'csv').
+// NewSink returns the sink that cfg describes. Options: path, format ('json' or 'csv'),
+// envelope and key.
 func NewSink(cfg connector.Config) (*Sink, error) {
 	o := connector.NewOptions("file sink", cfg.Options)
 	s := &Sink{cfg: cfg, path: o.Need("path")}
@@ -56,12 +57,14 @@ func NewSink(cfg connector.Config) (*Sink, error) {
 	if strings.ContainsAny(s.path, "*?") {
 		o.Bad("path", s.path, "a file")
 	}
-	if err := o.Err(); err != nil {
+	var err error
+	if s.envelope, err = connector.ReadEnvelope(cfg, o); err != nil {
 		return nil, err
 	}
-	var err error
-	s.names, err = connector.ChangeNames(cfg)
-	return s, err
+	if s.csv && s.envelope.Debezium() {
+		return nil, &types.Error{Code: types.CodeFeature, Message: "the envelope debezium has no form in CSV", Hint: "Use JSON."}
+	}
+	return s, nil
 }
 
 // tail is the last record of the file.
@@ -132,25 +135,23 @@ func (s *Sink) write(f *os.File, t *tail, step uint64, b *batch.Batch) error {
 		buf = buf[:0]
 		return err
 	}
-	for k := range b.Len() {
+	err := s.envelope.Each(b, func(k int, r connector.Record) error {
 		if t.found && (step < t.step || step == t.step && k <= t.index) {
-			continue
+			return nil
 		}
 		if s.csv {
-			buf = fmt.Appendf(buf, "%d,%d,%d", step, k, b.Weight(b.Row(k)))
-			if len(b.Cols) > 0 {
-				buf = append(buf, ',')
-			}
-			buf = format.AppendCSVRow(buf, b, b.Row(k), types.Style{})
+			buf = s.envelope.AppendCSV(buf, b, r, step, k)
 		} else {
-			buf = append(connector.AppendChange(buf, s.names, b, b.Row(k), step, k), '\n')
+			buf = append(s.envelope.AppendJSON(buf, b, r, step, k), '\n')
 		}
 		t.found, t.step, t.index = true, step, k
 		if len(buf) >= writeBytes {
-			if err := flush(); err != nil {
-				return err
-			}
+			return flush()
 		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if err := flush(); err != nil {
 		return err
@@ -159,8 +160,8 @@ func (s *Sink) write(f *os.File, t *tail, step uint64, b *batch.Batch) error {
 }
 
 func (s *Sink) header() []byte {
-	h := []byte(connector.StepName + "," + connector.IndexName + "," + connector.WeightName)
-	for _, n := range s.names {
+	h := []byte(strings.Join(s.envelope.Members(), ","))
+	for _, n := range s.envelope.Names() {
 		h = format.AppendCSVField(append(h, ','), []byte(n), ',', '"', '"', false)
 	}
 	return append(h, '\n')

@@ -30,30 +30,26 @@ const searchTimeout = time.Minute
 // each change is stored there once: a message is fenced by the one before it on
 // the subject, and carries its step and index, where the next run goes on.
 type Sink struct {
-	cfg     connector.Config
-	subject string
-	names   []string
+	cfg      connector.Config
+	subject  string
+	envelope *connector.Envelope
 }
 
-// NewSink returns the sink that cfg describes. Options: subject, envelope ('changes').
+// NewSink returns the sink that cfg describes. Options: subject, envelope, key.
 func NewSink(cfg connector.Config) (*Sink, error) {
 	o := connector.NewOptions("nats sink", cfg.Options)
 	s := &Sink{cfg: cfg, subject: o.Need("subject")}
 	if s.subject != "" && !validSubject(s.subject) {
 		o.Bad("subject", s.subject, "a subject without wildcards that begins with no $ or _INBOX")
 	}
-	o.Word("envelope", "changes", "changes")
 	if cfg.Format != "" && cfg.Format != "PLAIN" || cfg.Encode != "" && cfg.Encode != "JSON" {
 		o.Failf("", "nats sink has no FORMAT %s ENCODE %s", cfg.Format, cfg.Encode)
 	}
 	for name := range cfg.Encoded {
 		o.Failf("", "unknown option %q of ENCODE %s", name, cfg.Encode)
 	}
-	if err := o.Err(); err != nil {
-		return nil, err
-	}
 	var err error
-	s.names, err = connector.ChangeNames(cfg)
+	s.envelope, err = connector.ReadEnvelope(cfg, o)
 	return s, err
 }
 
@@ -108,16 +104,16 @@ func (s *Sink) Run(ctx context.Context, from connector.Outlet) error {
 // publish sends the changes of one step that are not there yet.
 func (s *Sink) publish(ctx context.Context, t *target, step uint64, b *batch.Batch) error {
 	var buf []byte
-	for k := range b.Len() {
+	return s.envelope.Each(b, func(k int, r connector.Record) error {
 		if t.covers(step, k) {
-			continue
+			return nil
 		}
-		buf = connector.AppendChange(buf[:0], s.names, b, b.Row(k), step, k)
+		buf = s.envelope.AppendBody(buf[:0], b, r, step, k)
 		if err := s.send(ctx, t, step, k, buf); err != nil {
 			return fmt.Errorf("sink %q, step %d, change %d: %w", s.cfg.Name, step, k, err)
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // send publishes one change, once.
