@@ -38,6 +38,7 @@ type Column struct {
 	NotNull   bool
 	Default   string `json:",omitempty"` // SQL text of the default; empty if none
 	Generated string `json:",omitempty"` // SQL text of GENERATED ALWAYS AS; empty if none
+	ProcTime  bool   `json:",omitempty"` // Generated is PROCTIME(): the time at which the row came
 	Comment   string `json:",omitempty"`
 }
 
@@ -106,10 +107,10 @@ type Relation struct {
 	Unbounded   []string `json:",omitempty"`
 }
 
-// HasMark reports whether column col has a watermark: that of the source or table,
-// or one that came through a view's query.
+// HasMark reports whether column col has a watermark: that of the source or table, or
+// the time at which rows come, or one that came through a view's query.
 func (r *Relation) HasMark(col int) bool {
-	return r.Watermark != nil && r.Watermark.Column == col || slices.Contains(r.TimeColumns, col)
+	return r.Watermark != nil && r.Watermark.Column == col || r.Columns[col].ProcTime || slices.Contains(r.TimeColumns, col)
 }
 
 // Key is the relation's key in circuits, flow.Input.Rel.

@@ -78,6 +78,12 @@ type Block struct {
 	Rows   *batch.Batch // columns as in Config.Columns; may be empty
 	Bad    []Bad
 	Cursor []byte // opaque to the engine; nil for sources that do not resume
+	// Partition is the part of the input that the rows come from, each of which has a
+	// watermark of its own; 0 for sources that are one. Opened are partitions whose rows
+	// will come: the source's watermark waits for them. Ended are those that will send
+	// no more, after the rows of this block.
+	Partition     uint32
+	Opened, Ended []uint32
 }
 
 // MaxBadBytes is how much of a bad record is kept.

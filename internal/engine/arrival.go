@@ -3,7 +3,6 @@ package engine
 import (
 	"fmt"
 
-	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/coord"
 )
 
@@ -107,12 +106,8 @@ func (s *source) take(from uint64, most int) (taken, error) {
 		if to == from {
 			return t, nil
 		}
-		bu := batch.NewBuilder(s.types)
-		if err := s.replayable.Read(from, to, bu); err != nil {
-			return t, fmt.Errorf("source %q, rows %d to %d: %w", s.def.Name, from, to, err)
-		}
-		t.to, t.units, t.rows = to, to-from, []*batch.Batch{bu.Seal()}
-		return t, nil
+		t.units = to - from
+		return t, s.generate(&t, to)
 	}
 	s.mu.Lock()
 	rows, n := 0, 0
@@ -126,6 +121,7 @@ func (s *source) take(from uint64, most int) (taken, error) {
 		t.units += b.units()
 		t.bad += b.bad
 		t.rows = append(t.rows, b.rows)
+		t.marks = b.marks
 		rows += b.rows.Len()
 		s.bytes -= b.bytes
 		n++

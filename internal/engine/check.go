@@ -37,6 +37,11 @@ func (l *leader) admit(ids []uint64, s *staged) (ok, rejected []uint64) {
 			l.e.metrics.Rejected.Add(1)
 			continue
 		}
+		if err := l.inTime(r, s); err != nil {
+			l.outcomes[id] = answer{err: err}
+			rejected = append(rejected, id)
+			continue
+		}
 		ok = append(ok, id)
 		for _, c := range r.changes {
 			s.tables = append(s.tables, c)

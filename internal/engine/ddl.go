@@ -32,7 +32,8 @@ type made struct {
 	circuit *worker.Circuit // of a materialized view or sink
 	content worker.Output   // what it holds from the start
 	source  *source
-	on      *relation // of an index
+	on      *relation   // of an index
+	event   *tableEvent // of a table with a watermark
 }
 
 // stageDDL carries out a command and puts its record together.
@@ -132,6 +133,11 @@ func (l *leader) makeRelation(ctx context.Context, def *catalog.Relation, d *sta
 	case catalog.Table:
 		m.rel.spine = state.NewSpine(def.Types(), orderOf(def))
 		m.rel.ring = l.newRing()
+		ev, err := newTableEvent(def)
+		if err != nil {
+			return made{}, err
+		}
+		m.event = ev
 	case catalog.Source:
 		s, err := l.e.newSource(ctx, def, d.now)
 		if err != nil {
@@ -289,6 +295,9 @@ func (l *leader) installDDL(ctx context.Context, d *stagedDDL, live bool) {
 			l.work.Add(m.circuit)
 			l.e.errors.add(l.coord.CommittedStep(), m.rel.def.Name, m.content.Errors)
 		}
+		if m.event != nil {
+			l.events[id] = m.event
+		}
 		if m.source != nil {
 			l.positions[id] = m.source.first()
 			l.e.addSource(m.source, live)
@@ -323,7 +332,11 @@ func (l *leader) remove(ctx context.Context, def *catalog.Relation, live bool) {
 		if on := l.rels[def.Index.On]; on != nil {
 			on.indexes = slices.DeleteFunc(on.indexes, func(x *relation) bool { return x.def.ID == def.ID })
 		}
+	case catalog.Table:
+		delete(l.events, def.ID)
+		l.work.Remove(def.Key()) // its marks
 	case catalog.Source:
+		l.work.Remove(def.Key())
 		delete(l.positions, def.ID)
 		l.e.dropSource(ctx, def.ID, live)
 	}

@@ -198,7 +198,7 @@ func (e *Engine) open(ctx context.Context) error {
 	l := &leader{
 		e: e, work: worker.New(e.cfg.Workers), rels: map[catalog.ID]*relation{}, requests: map[uint64]*request{},
 		coord: coord.New(coord.Config{StepRows: e.cfg.StepRows, LingerMicros: e.cfg.Linger.Microseconds()}),
-		cat:   catalog.New(virtuals), positions: map[catalog.ID]uint64{}, wake: time.NewTimer(time.Hour),
+		cat:   catalog.New(virtuals), positions: map[catalog.ID]uint64{}, events: map[catalog.ID]*tableEvent{}, wake: time.NewTimer(time.Hour),
 	}
 	e.lead = l
 	start := time.Now()

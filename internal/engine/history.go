@@ -16,12 +16,7 @@ func (s *source) replayRange(ctx context.Context, from, to uint64) (taken, error
 	t := taken{source: s, from: from, to: to}
 	if s.replayable != nil {
 		s.said = to
-		bu := batch.NewBuilder(s.types)
-		if err := s.replayable.Read(from, to, bu); err != nil {
-			return t, fmt.Errorf("source %q, rows %d to %d: %w", s.def.Name, from, to, err)
-		}
-		t.rows = []*batch.Batch{bu.Seal()}
-		return t, nil
+		return t, s.generate(&t, to)
 	}
 	if s.replay == nil {
 		r, err := s.log.Reader(ctx, from)
@@ -53,10 +48,38 @@ func (s *source) replayRange(ctx context.Context, from, to uint64) (taken, error
 			return t, err
 		}
 		s.lastSeq, s.lastHash, s.cursor, s.records = seq, h, blk.Cursor, blk.First+blk.Count
+		s.mu.Lock()
+		t.marks = s.moved(blk)
+		s.mu.Unlock()
 		t.rows = append(t.rows, blk.Rows)
 		t.bad += uint64(len(blk.Bad))
 	}
 	return t, nil
+}
+
+// generate makes the rows [t.from, to) of a replayable source and takes the late ones
+// out. Called for one range after the other, by the leader.
+func (s *source) generate(t *taken, to uint64) error {
+	bu := batch.NewBuilder(s.types)
+	if err := s.replayable.Read(t.from, to, bu); err != nil {
+		return fmt.Errorf("source %q, rows %d to %d: %w", s.def.Name, t.from, to, err)
+	}
+	rows := bu.Seal()
+	t.to = to
+	if s.event != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		kept, err := s.filter.inTime(s.event, rows)
+		if err != nil {
+			return err
+		}
+		if kept != rows {
+			rows = batch.Copy(kept) // the filter goes on to use it
+		}
+		t.marks = s.rules.marks(s.event.mark, 0)
+	}
+	t.rows = []*batch.Batch{rows}
+	return nil
 }
 
 // resumeSources reads what is durable and in no step yet.
@@ -92,6 +115,14 @@ func (e *Engine) sourceList() []*source {
 func (s *source) history(ctx context.Context, until uint64, fn func(*batch.Batch) error) error {
 	if s.replayable != nil {
 		bu := batch.NewBuilder(s.types)
+		var filter *lateFilter
+		state := newEventState() // of the rows before
+		if s.event != nil {
+			var err error
+			if filter, err = newLateFilter(s.rules); err != nil {
+				return err
+			}
+		}
 		for from := uint64(0); from < until; from += replayableRows {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -100,7 +131,14 @@ func (s *source) history(ctx context.Context, until uint64, fn func(*batch.Batch
 			if err := s.replayable.Read(from, min(from+replayableRows, until), bu); err != nil {
 				return fmt.Errorf("source %q from row %d: %w", s.def.Name, from, err)
 			}
-			if err := fn(bu.View()); err != nil {
+			rows := bu.View()
+			if filter != nil {
+				var err error
+				if rows, err = filter.inTime(state, rows); err != nil {
+					return err
+				}
+			}
+			if err := fn(rows); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/batch"
@@ -62,7 +63,15 @@ func (s *source) append(ctx context.Context, b connector.Block) (uint64, error) 
 
 // appendBlock encodes and appends; under appendMu.
 func (s *source) appendBlock(ctx context.Context, b connector.Block) (uint64, error) {
-	blocks := s.encode(b)
+	blocks, err := s.encode(b)
+	if err != nil {
+		return 0, fmt.Errorf("append to source %q: %w", s.def.Name, err)
+	}
+	return s.appendEncoded(ctx, blocks)
+}
+
+// appendEncoded appends blocks and hands them to the leader; under appendMu.
+func (s *source) appendEncoded(ctx context.Context, blocks []*wire.Source) (uint64, error) {
 	recs := make([][]byte, len(blocks))
 	s.mu.Lock()
 	last, hash := s.lastSeq, s.lastHash
@@ -87,32 +96,54 @@ func (s *source) appendBlock(ctx context.Context, b connector.Block) (uint64, er
 // accept notes a block that is in the stream; under mu.
 func (s *source) accept(seq uint64, blk *wire.Source) {
 	n := blk.Rows.SizeBytes() + 256
-	s.pending = append(s.pending, sourceBlock{seq: seq, rows: blk.Rows, bad: uint64(len(blk.Bad)), bytes: n})
+	s.pending = append(s.pending, sourceBlock{seq: seq, rows: blk.Rows, bad: uint64(len(blk.Bad)), bytes: n, marks: s.moved(blk)})
 	s.bytes += n
 	s.lastSeq = seq
 	s.records = blk.First + blk.Count
 	s.cursor = blk.Cursor
 }
 
+// moved takes the state of event time that a block leaves, and returns the marks of
+// the columns after it; under mu.
+func (s *source) moved(blk *wire.Source) []int64 {
+	if s.event == nil {
+		return nil
+	}
+	s.event.restore(blk.Event, s.e.micros())
+	return s.rules.marks(s.event.mark, blk.Proc)
+}
+
 // encode checks rows and cuts them into blocks that fit a record each. The cursor
-// goes with the last one: they are appended together or not at all.
-func (s *source) encode(b connector.Block) []*wire.Source {
-	rows, nulls := s.split(b.Rows)
+// goes with the last one, and so does the state of event time: they are appended
+// together or not at all.
+func (s *source) encode(b connector.Block) ([]*wire.Source, error) {
+	rows, refused := s.split(b.Rows)
+	refused = append(slices.Clip(b.Bad), refused...)
+	var event *wire.Event
+	if s.event != nil {
+		var err error
+		if rows, refused, event, err = s.inTime(b, rows, refused); err != nil {
+			return nil, err
+		}
+	}
 	s.mu.Lock()
-	first := s.records
+	first, before := s.records, s.event
 	s.mu.Unlock()
 	var out []*wire.Source
 	for _, part := range wireParts(rows) {
 		blk := &wire.Source{First: first, Count: uint64(part.Len()), Rows: part}
+		if before != nil {
+			blk.Event = before.wire()
+		}
 		first += blk.Count
 		out = append(out, blk)
 	}
 	last := out[len(out)-1]
 	badBytes := 0
-	for _, bad := range append(b.Bad, nulls...) {
+	for _, bad := range refused {
 		bad.Data = bad.Data[:min(len(bad.Data), connector.MaxBadBytes)]
 		if badBytes += len(bad.Data) + len(bad.Reason) + 32; badBytes > maxBadBytes {
-			last = &wire.Source{First: first, Rows: batch.NewBuilder(s.types).Seal()}
+			last = &wire.Source{First: first, Rows: batch.NewBuilder(s.types).Seal(), Event: last.Event}
 			out = append(out, last)
 			badBytes = len(bad.Data) + len(bad.Reason) + 32
 		}
@@ -120,8 +151,48 @@ func (s *source) encode(b connector.Block) []*wire.Source {
 		last.Bad = append(last.Bad, wire.BadRecord{Index: last.Count, Reason: bad.Reason, Data: bad.Data})
 		last.Count++
 	}
-	last.Cursor = b.Cursor
-	return out
+	last.Cursor, last.Event = b.Cursor, event
+	return out, nil
+}
+
+// inTime takes the late rows out, and returns where event time stands then. rows are
+// the block's that are good otherwise.
+func (s *source) inTime(b connector.Block, rows *batch.Batch, refused []connector.Bad) (*batch.Batch, []connector.Bad, *wire.Event, error) {
+	now := s.e.micros()
+	s.mu.Lock()
+	next := s.event.clone()
+	s.mu.Unlock()
+	next.silence(s.rules.idle, now)
+	for _, id := range b.Opened {
+		next.makeRoom(id)
+		if _, err := next.open(id, now); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if rows.N > 0 {
+		next.makeRoom(b.Partition)
+	}
+	keep, late, err := s.filter.pass(next, b.Partition, now, rows)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if len(late) > 0 {
+		if s.rules.quarantine {
+			for k, i := range late {
+				refused = append(refused, connector.Bad{Data: []byte(rowText(rows, int(i), len(rows.Cols))), Reason: s.filter.reason(rows, k)})
+			}
+		}
+		rows = pick(rows, keep)
+	}
+	for _, id := range b.Ended {
+		next.end(id)
+	}
+	event := next.wire()
+	s.mu.Lock()
+	// What is known of the silence of partitions; the marks follow with the block.
+	s.event.heard(next)
+	s.mu.Unlock()
+	return rows, refused, event, nil
 }
 
 // split takes the rows out that have a NULL where there may be none. What it

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/catalog"
@@ -32,6 +33,7 @@ type leader struct {
 	held      map[catalog.ID]int64           // likewise
 	positions map[catalog.ID]uint64          // what the next step takes from each source
 	now       int64                          // logical time of the last step
+	events    map[catalog.ID]*tableEvent     // of append-only tables with a watermark
 	circuit   wire.Hash                      // of all circuits
 
 	requests  map[uint64]*request
@@ -200,10 +202,13 @@ func (l *leader) effect(eff coord.Effect) {
 		l.readOn(eff.From)
 	case coord.Lead:
 		l.staged = nil
+		l.tellDue()
 	case coord.Publish:
 		l.publish()
+		l.tellDue()
 	case coord.Forget:
 		l.staged = nil
+		l.tellDue()
 	case coord.Dropped:
 		l.staged = nil
 	case coord.Answer:
@@ -211,6 +216,18 @@ func (l *leader) effect(eff coord.Effect) {
 	case coord.Wake:
 		l.wake.Reset(max(0, time.Duration(eff.At-l.e.cfg.Clock().UnixMicro())*time.Microsecond))
 	}
+}
+
+// timeSteps is the least time between two steps that only time calls for.
+const timeSteps = 10 * time.Millisecond
+
+// tellDue tells the coord when the circuits want a step without input.
+func (l *leader) tellDue() {
+	at := int64(coord.NotDue)
+	if next := l.work.NextTime(); next != math.MaxInt64 {
+		at = max(next, l.now+timeSteps.Microseconds()) + epochMicros
+	}
+	l.feed(coord.Due{At: at})
 }
 
 // fail ends the pipeline with err.
@@ -366,8 +383,15 @@ func (l *leader) publishSnapshot() {
 	l.e.mu.Lock()
 	sources := maps.Clone(l.e.sources)
 	l.e.mu.Unlock()
+	marks := map[catalog.ID][]int64{}
+	for id, r := range l.rels {
+		if m := l.work.Marks(r.def.Key()); m != nil {
+			marks[id] = m
+		}
+	}
 	l.e.snap.Store(&Snapshot{
-		Step: l.coord.CommittedStep(), Now: l.now, Catalog: l.cat, rels: l.snaps,
+		marks: marks,
+		Step:  l.coord.CommittedStep(), Now: l.now, Catalog: l.cat, rels: l.snaps,
 		positions: maps.Clone(l.positions), sources: sources, rings: l.rings, held: l.held,
 	})
 	l.e.published.send()

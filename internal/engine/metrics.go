@@ -72,6 +72,11 @@ type SourceStatus struct {
 	Position    uint64 // the step holds everything below
 	PendingRows int64  // durable and not yet in a step: its lag
 	Failure     string // why its connector does not run; "" if it does
+	// Of event time: zero for a source without a watermark.
+	Watermark  int64  // as of the last step, microseconds since 2000-01-01; flow.NoMark if there is none
+	Late       uint64 // rows that came too late, ever
+	Partitions int    // that have not ended
+	Idle       int    // of these, left out of the watermark because they are silent
 }
 
 // Sources returns the state of every source, in the order of their IDs.
@@ -85,6 +90,7 @@ func (e *Engine) Sources() []SourceStatus {
 			st.PendingRows += int64(b.rows.Len())
 		}
 		st.Failure = s.failure
+		s.eventStatus(&st)
 		s.mu.Unlock()
 		if s.replayable != nil {
 			st.PendingRows = max(0, int64(s.replayable.Available(s.start, e.micros())-st.Position))
@@ -92,6 +98,23 @@ func (e *Engine) Sources() []SourceStatus {
 		out = append(out, st)
 	}
 	return out
+}
+
+// eventStatus fills in what st says of event time; under mu.
+func (s *source) eventStatus(st *SourceStatus) {
+	st.Watermark = flow.NoMark
+	if s.event == nil {
+		return
+	}
+	if m := s.e.Snapshot().Marks(s.id); m != nil && m[s.rules.column] != flow.NoMark {
+		st.Watermark = m[s.rules.column] + s.rules.allowed
+	}
+	st.Late, st.Partitions = s.event.late, len(s.event.parts)
+	for _, p := range s.event.parts {
+		if p.idle {
+			st.Idle++
+		}
+	}
 }
 
 // RowError is a row that a view could not compute.

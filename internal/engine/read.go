@@ -78,6 +78,11 @@ func (env *readEnv) query(ctx context.Context, q *plan.Query) (out *batch.Batch,
 		return nil, err
 	}
 	env.ran = g
+	for _, in := range q.Inputs {
+		if m := env.snap.Marks(in.ID); m != nil {
+			g.SetMarks(in.Key, m)
+		}
+	}
 	g.BeginStep(int64(env.snap.Step), env.now)
 	for _, in := range q.Inputs {
 		push := func(b *batch.Batch) error {

@@ -171,6 +171,9 @@ func (l *leader) replayChanges(list []wire.Change) {
 func (l *leader) replayStep(ctx context.Context, rec *wire.Step) error {
 	l.replayChanges(rec.Changes)
 	s := &staged{began: time.Now(), step: &wire.Step{N: rec.N, Now: rec.Now}, tables: l.pendingTx}
+	if err := l.replayEvents(rec, s); err != nil {
+		return err
+	}
 	l.pendingTx = nil
 	for _, g := range rec.Ranges {
 		if l.skip[g.Source] {
@@ -190,6 +193,9 @@ func (l *leader) replayStep(ctx context.Context, rec *wire.Step) error {
 		return err
 	}
 	if err := l.compare(rec, s.step); err != nil {
+		return err
+	}
+	if err := l.compareMarks(rec, s.step); err != nil {
 		return err
 	}
 	l.applyStep(s)

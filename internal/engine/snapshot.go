@@ -18,9 +18,14 @@ type Snapshot struct {
 	// positions says how far each source is part of the step: everything below.
 	positions map[catalog.ID]uint64
 	sources   map[catalog.ID]*source
-	rings     map[catalog.ID]*ring // recent changes, which go on beyond this step
-	held      map[catalog.ID]int64 // bytes of each relation
+	rings     map[catalog.ID]*ring   // recent changes, which go on beyond this step
+	held      map[catalog.ID]int64   // bytes of each relation
+	marks     map[catalog.ID][]int64 // of the columns of each relation that has some
 }
+
+// Marks returns the watermarks of a relation's columns, flow.NoMark for those without;
+// nil if it has none. The caller does not change them.
+func (s *Snapshot) Marks(id catalog.ID) []int64 { return s.marks[id] }
 
 // Rows returns the content of a table, view or index, nil if it has none here.
 func (s *Snapshot) Rows(id catalog.ID) *state.Snapshot { return s.rels[id] }

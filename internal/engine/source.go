@@ -37,6 +37,8 @@ type source struct {
 	types []types.Type
 	start int64 // logical time of its creation
 
+	rules *eventRules // nil if nothing is computed of its rows
+
 	log        Log                  // nil when replayable
 	replayable connector.Replayable // nil when there is a log
 	runner     connector.Runner
@@ -47,6 +49,7 @@ type source struct {
 	replayEnd uint64             // during replay: the last sequence known to be there
 	readTo    uint64             // the last sequence read by replay
 	said      uint64             // rows of a replayable source announced so far; the leader's
+	filter    *lateFilter        // of a replayable source: the leader's; else under appendMu
 
 	appendMu sync.Mutex // one append at a time; above mu
 	room     broadcast  // when pending has shrunk
@@ -61,6 +64,9 @@ type source struct {
 	bytes     int64         // of pending
 	announced int           // how many of pending the coord knows
 	failure   string        // why the connector does not run; "" if it does
+	event     *eventState   // after the last block, or the last row taken; nil without a watermark
+	paced     int64         // up to when the clock has moved the watermark while all were silent
+	lastIdle  int64         // when the last block without a record was appended
 }
 
 // sourceBlock is one block of a source's stream.
@@ -69,6 +75,7 @@ type sourceBlock struct {
 	rows  *batch.Batch
 	bad   uint64
 	bytes int64
+	marks []int64 // of its columns from here on; nil if they have none
 }
 
 // units is how the coord counts a block, so that one without a row counts too.
@@ -84,7 +91,7 @@ func (e *Engine) connectorConfig(def *catalog.Relation) (string, connector.Confi
 	for _, o := range def.Options {
 		if o.Name == "connector" {
 			name = o.Value
-		} else {
+		} else if !isEventOption(o.Name) {
 			cfg.Options[strings.ToLower(o.Name)] = o.Value
 		}
 	}
@@ -103,6 +110,11 @@ func (e *Engine) connectorConfig(def *catalog.Relation) (string, connector.Confi
 // checkOptions lets the connector look at a source's or sink's options.
 func (e *Engine) checkOptions(def *catalog.Relation) error {
 	name, cfg := e.connectorConfig(def)
+	if def.Kind != catalog.Sink {
+		if _, err := newEventRules(def); err != nil {
+			return err
+		}
+	}
 	if def.Kind == catalog.Table {
 		if name != "" {
 			return &types.Error{Code: types.CodeFeature, Message: "a table with a connector is not supported yet", Hint: "Use CREATE SOURCE."}
@@ -119,11 +131,40 @@ func (e *Engine) checkOptions(def *catalog.Relation) error {
 	case def.Kind == catalog.Sink && sys.Sink == nil:
 		return &types.Error{Code: types.CodeFeature, Message: fmt.Sprintf("connector %q cannot be a sink", name)}
 	case def.Kind == catalog.Source:
-		_, err = sys.Source(cfg)
+		var conn any
+		if conn, err = sys.Source(cfg); err == nil {
+			_, replayable := conn.(connector.Replayable)
+			err = checkReplayable(def, name, replayable)
+		}
 	default:
 		_, err = sys.Sink(cfg)
 	}
 	return err
+}
+
+// checkReplayable refuses what needs a log of a source that has none, because its
+// rows follow from their positions.
+func checkReplayable(def *catalog.Relation, name string, replayable bool) error {
+	if !replayable {
+		return nil
+	}
+	r, err := newEventRules(def)
+	if err != nil {
+		return err
+	}
+	what := ""
+	switch {
+	case r.quarantine:
+		what = "late_rows = 'quarantine'"
+	case r.idle != 0:
+		what = "idle_timeout"
+	case len(r.proc) > 0:
+		what = "a column of PROCTIME()"
+	default:
+		return nil
+	}
+	return &types.Error{Code: types.CodeFeature, Message: fmt.Sprintf("%s of a %s source is not supported", what, name),
+		Detail: "Its rows follow from their positions and are in no log, so nothing can be kept with them."}
 }
 
 // newSource opens the connector and the stream of a source.
@@ -141,6 +182,15 @@ func (e *Engine) newSource(ctx context.Context, def *catalog.Relation, now int64
 		return nil, err
 	}
 	s := &source{e: e, id: def.ID, def: def, types: def.Types(), start: now}
+	if s.rules, err = newEventRules(def); err != nil {
+		return nil, err
+	}
+	if def.Watermark != nil {
+		s.event = newEventState()
+		if s.filter, err = newLateFilter(s.rules); err != nil {
+			return nil, err
+		}
+	}
 	switch c := conn.(type) {
 	case connector.Replayable:
 		s.replayable = c
@@ -210,6 +260,9 @@ func (e *Engine) dropSource(ctx context.Context, id catalog.ID, live bool) {
 func (e *Engine) startRunner(s *source) {
 	ctx, cancel := context.WithCancel(e.ctx)
 	s.stop = cancel
+	if s.rules.idle > 0 {
+		e.aux.Go(func() { s.watchIdle(ctx) })
+	}
 	if s.runner == nil {
 		return
 	}

@@ -37,6 +37,7 @@ type staged struct {
 	outputs []worker.Output
 	ddl     *stagedDDL
 	rowsIn  int64
+	events  []stagedEvent // of the tables whose event time moves
 }
 
 // taken is what a step takes from one source.
@@ -46,6 +47,7 @@ type taken struct {
 	rows     []*batch.Batch
 	bad      uint64
 	units    uint64
+	marks    []int64 // of the source's columns after it; nil if they have none
 }
 
 // stageStep computes a step and puts its records together.
@@ -58,11 +60,12 @@ func (l *leader) stageStep(c coord.Compute) {
 		l.fail(err)
 		return
 	}
-	if len(ids) == 0 && len(s.taken) == 0 && c.Step > 1 {
+	now := max(l.now, l.e.micros())
+	if len(ids) == 0 && len(s.taken) == 0 && c.Step > 1 && l.work.NextTime() > now {
 		l.feed(coord.Staged{Rejected: rejected, Taken: units})
 		return
 	}
-	s.step = &wire.Step{N: c.Step, Now: max(l.now, l.e.micros()), Txs: uint64(len(ids)), Circuit: l.circuit, Engine: Version,
+	s.step = &wire.Step{N: c.Step, Now: now, Txs: uint64(len(ids)), Circuit: l.circuit, Engine: Version,
 		Shards: batch.Shards, Rejected: uint64(len(rejected))}
 	if err := l.compute(s); err != nil {
 		l.fail(err)
@@ -82,12 +85,16 @@ func (l *leader) compute(s *staged) error {
 		s.rowsIn += int64(t.rows.Len())
 	}
 	for _, t := range s.taken {
-		feeds = append(feeds, flow.Feed{Rel: relKey(t.source.id), Blocks: t.rows})
+		feeds = append(feeds, flow.Feed{Rel: relKey(t.source.id), Blocks: t.rows, Marks: t.marks})
 		s.step.Ranges = append(s.step.Ranges, wire.Range{Source: t.source.id, From: t.from, To: t.to})
 		s.step.Quarantined += t.bad
 		for _, b := range t.rows {
 			s.rowsIn += int64(b.Len())
 		}
+	}
+	feeds = append(feeds, l.tableMarks(s)...)
+	if err := l.noteMarks(s, feeds); err != nil {
+		return err
 	}
 	outs, err := l.work.Step(s.step.N, s.step.Now, feeds)
 	if err != nil {
@@ -189,6 +196,9 @@ func rowSize(b *batch.Batch, i int) int64 {
 func (l *leader) applyStep(s *staged) {
 	n := s.step.N
 	l.now = s.step.Now
+	for _, ev := range s.events {
+		l.events[ev.table].state = ev.state
+	}
 	changed := map[catalog.ID]bool{}
 	for _, t := range s.tables {
 		if r := l.rels[t.table]; r != nil {
