@@ -94,6 +94,8 @@ func (b *bounder) node(i int) (Growth, Bound) {
 		return b.aggregate(n, op, in)
 	case *Finalize:
 		return in, b.byColumnOf(n, op.Col, in)
+	case *Session:
+		return in, b.byColumnOf(n, op.Time, in)
 	case *TopN:
 		return b.topN(n, op, in)
 	case *Match:

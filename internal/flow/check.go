@@ -81,6 +81,8 @@ func checkNode(n *Node, in [][]types.Type) error {
 		return checkAggregate(op, n, in[0])
 	case *Finalize:
 		return op.check(n, in[0])
+	case *Session:
+		return op.check(n, in[0])
 	case *Match:
 		return checkMatch(op, n, in[0])
 	case *TopN:
@@ -150,6 +152,19 @@ func checkWindow(op *Window, n *Node, in []types.Type) error {
 		return &types.Error{
 			Code:    types.CodeInvalidParameter,
 			Message: fmt.Sprintf("window of %d us that slides by %d us: want 0 < slide <= size", op.Size, op.Slide),
+		}
+	}
+	if op.Step != 0 && (op.Step < 0 || op.Slide != op.Size || op.Size%op.Step != 0) {
+		return &types.Error{
+			Code:    types.CodeInvalidParameter,
+			Message: fmt.Sprintf("window of %d us that grows by %d us: want a multiple", op.Size, op.Step),
+		}
+	}
+	if op.Step > 0 && op.Size/op.Step > MaxWindows {
+		return &types.Error{
+			Code:    types.CodeTooComplex,
+			Message: fmt.Sprintf("each row would belong to up to %d windows", op.Size/op.Step),
+			Hint:    fmt.Sprintf("Choose a longer step: up to %d windows are possible.", MaxWindows),
 		}
 	}
 	if (op.Size-1)/op.Slide >= MaxWindows {

@@ -122,10 +122,14 @@ func build(env Env, p placed, worker int, opt Options) (Operator, error) {
 			return newMatchFinal(env, op)
 		}
 		return newMatchRetract(env, op)
+	case *Session:
+		return newSession(env, op), nil
 	case *Finalize:
 		return newFinalize(env, op), nil
 	case *TopN:
 		return newTop(env, op), nil
+	case *Over:
+		return newOver(env, op)
 	case *Exchange:
 		if opt.Workers == 1 {
 			return union{}, nil

@@ -76,12 +76,18 @@ func (op *ProjectSet) Describe() string {
 // Describe implements Op.
 func (op *Window) Describe() string {
 	kind := "hop"
-	if op.Slide == op.Size {
+	switch {
+	case op.Step > 0:
+		kind = "cumulate"
+	case op.Slide == op.Size:
 		kind = "tumble"
 	}
 	s := fmt.Sprintf("Window %s on #%d size=%s", kind, op.Time, micros(op.Size))
 	if op.Slide != op.Size {
 		s += " slide=" + micros(op.Slide)
+	}
+	if op.Step > 0 {
+		s += " step=" + micros(op.Step)
 	}
 	if op.Offset != 0 {
 		s += " offset=" + micros(op.Offset)

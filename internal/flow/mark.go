@@ -141,6 +141,8 @@ func derivation(op Op, m *marks) (func(), error) {
 		return func() { joinMarks(spec, m) }, nil
 	case *Aggregate:
 		return func() { aggregateMarks(spec, m) }, nil
+	case *Session:
+		return func() { sessionMarks(spec, m) }, nil
 	case *Finalize:
 		return func() { finalizeMarks(spec, m) }, nil
 	case *TopN:
@@ -177,6 +179,9 @@ func windowMarks(op *Window, m *marks) {
 	m.final = m.Final[0]
 	start := len(m.In[0])
 	m.Out[start], m.Out[start+1] = windowStartMark(m.In[0][op.Time], op.Slide, op.Size, op.Offset)
+	if op.Step > 0 {
+		_, m.Out[start+1] = windowStartMark(m.In[0][op.Time], op.Step, op.Step, op.Offset)
+	}
 }
 
 // windowStartMark returns the start and end of the first window [s, s+size) with

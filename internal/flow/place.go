@@ -84,6 +84,8 @@ func (p *placer) node(i int) int {
 		return p.keyed(i, op, in, n.Out, op.Partition)
 	case *Over:
 		return p.keyed(i, op, in, n.Out, op.Partition)
+	case *Session:
+		return p.keyed(i, op, in, n.Out, op.Partition)
 	case *Distinct, *Finalize: // equal rows must meet
 		return p.keyed(i, n.Op, in, n.Out, allColumns(n.Out))
 	case *SetOp:

@@ -202,8 +202,15 @@ func (c *circuits) node() int {
 			Partition: c.columns(ts, 2), Order: c.order(ts),
 			Limit:  int64(rapid.IntRange(-1, 4).Draw(c.t, "limit")),
 			Offset: int64(rapid.IntRange(0, 2).Draw(c.t, "offset")),
+			Rank:   flow.RankKind(rapid.IntRange(0, 2).Draw(c.t, "rank")),
+			Number: rapid.Bool().Draw(c.t, "number"),
+		}
+		if op.Number {
+			ts = append(append([]types.Type{}, ts...), types.T(types.Int8))
 		}
 		return c.add(op, ts, in)
+	case "over":
+		return c.over(in, ts)
 	case "distinct":
 		return c.add(&flow.Distinct{}, ts, in)
 	case "aggregate":
@@ -221,10 +228,19 @@ func (c *circuits) node() int {
 func (c *circuits) window(in int, ts []types.Type) int {
 	for i, t := range ts {
 		if t.Kind == types.Timestamp {
+			if rapid.IntRange(0, 3).Draw(c.t, "session") == 0 {
+				op := &flow.Session{Time: i, Partition: c.columns(ts, 2), Gap: int64(rapid.IntRange(1, 2).Draw(c.t, "gap"))}
+				return c.add(op, append(append([]types.Type{}, ts...), t, t), in)
+			}
 			slide := int64(rapid.IntRange(1, 3).Draw(c.t, "slide"))
 			op := &flow.Window{
 				Time: i, Slide: slide, Size: slide + int64(rapid.IntRange(0, 3).Draw(c.t, "more")),
 				Offset: int64(rapid.IntRange(-4, 4).Draw(c.t, "offset")),
+			}
+			if rapid.IntRange(0, 3).Draw(c.t, "cumulate") == 0 {
+				op.Step = int64(rapid.IntRange(1, 3).Draw(c.t, "step"))
+				op.Size = op.Step * int64(rapid.IntRange(1, 4).Draw(c.t, "steps"))
+				op.Slide = op.Size
 			}
 			return c.add(op, append(append([]types.Type{}, ts...), t, t), in)
 		}
@@ -465,4 +481,4 @@ func TestCircuitsEqualOracle(t *testing.T) {
 }
 
 // operators are the kinds of operators that random circuits are made of.
-var operators = []string{"filter", "project", "window", "union", "setop", "topn", "values", "aggregate", "distinct", "join", "join", "join"}
+var operators = []string{"filter", "project", "window", "union", "setop", "topn", "over", "values", "aggregate", "distinct", "join", "join", "join"}

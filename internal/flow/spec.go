@@ -62,6 +62,10 @@ type ProjectSet struct {
 type Window struct {
 	Time                int
 	Slide, Size, Offset int64 // microseconds; Size >= Slide > 0
+	// Step, unless 0, makes it CUMULATE: of each window, which do not overlap, there are
+	// those of lengths Step, 2*Step ... up to Size with the same start. Size is a
+	// multiple of Step and equal to Slide.
+	Step int64
 }
 
 // Union adds its inputs: UNION ALL.

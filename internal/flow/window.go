@@ -13,7 +13,8 @@ import (
 const MaxWindows = 1 << 16
 
 // window is TUMBLE and HOP: the row with time t belongs to the windows
-// [s, s+Size) with s = Offset + k*Slide that hold t.
+// [s, s+Size) with s = Offset + k*Slide that hold t. And CUMULATE: it belongs to the
+// windows [s, s+j*Step), j from 1 to Size/Step, that hold t.
 //
 // It is linear: a row's windows depend on the row alone. The j-th window of all
 // rows of a block is emitted as one block: the input's columns as they are, and
@@ -41,6 +42,10 @@ func (w *window) Push(st *Step, _ int, b *batch.Batch, out Emitter) {
 	w.out = batch.Batch{Cols: append(w.out.Cols[:0], b.Cols...), N: b.N, Sel: w.sel, Weights: b.Weights}
 	w.out.Cols = append(w.out.Cols,
 		batch.Column{Type: w.kind, I64: w.begins[:b.N]}, batch.Column{Type: w.kind, I64: w.ends[:b.N]})
+	if w.Step > 0 {
+		w.cumulate(times, out)
+		return
+	}
 	for back := int64(0); len(w.out.Sel) > 0 && back < w.Size; back += w.Slide {
 		keep := w.sel[:0]
 		begins, ends := w.out.Cols[n].I64, w.out.Cols[n+1].I64
@@ -56,6 +61,25 @@ func (w *window) Push(st *Step, _ int, b *batch.Batch, out Emitter) {
 		if len(keep) > 0 {
 			out.Emit(&w.out)
 		}
+	}
+}
+
+// cumulate emits the windows of Step's multiples, the longest first.
+func (w *window) cumulate(times []int64, out Emitter) {
+	n := len(w.out.Cols) - 2
+	begins, ends := w.out.Cols[n].I64, w.out.Cols[n+1].I64
+	for _, i := range w.out.Sel {
+		begins[i], ends[i] = w.starts[i], w.starts[i]+w.Size
+	}
+	for len(w.out.Sel) > 0 {
+		out.Emit(&w.out)
+		keep := w.sel[:0]
+		for _, i := range w.out.Sel {
+			if ends[i] -= w.Step; ends[i] > times[i] {
+				keep = append(keep, i)
+			}
+		}
+		w.out.Sel = keep
 	}
 }
 

@@ -95,10 +95,14 @@ func (o *eval) op(op flow.Op, args []Table, in map[string]Table) (Table, error) 
 		return o.join(args[0], args[1], op), nil
 	case *flow.Aggregate:
 		return o.aggregate(args[0], op)
+	case *flow.Match:
+		return o.matchRows(args[0], op)
 	case *flow.TopN:
 		return topN(args[0], op), nil
 	case *flow.Over:
 		return o.over(args[0], op)
+	case *flow.Session:
+		return session(args[0], op), nil
 	case *flow.Finalize: // once all marks are final
 		return args[0], nil
 	case *flow.Output:
@@ -224,7 +228,12 @@ func window(t Table, op *flow.Window) Table {
 		// Walk down from a window that starts after the time.
 		start := op.Offset + ((at.I-op.Offset)/op.Slide+2)*op.Slide
 		for ; start > at.I-op.Size; start -= op.Slide {
-			if start <= at.I {
+			for size := op.Size; op.Step > 0 && start <= at.I && start+size > at.I; size -= op.Step {
+				b, e := at, at
+				b.I, e.I = start, start+size
+				out = append(out, Row{append(slices.Clone(r.V), b, e), r.W})
+			}
+			if start <= at.I && op.Step == 0 {
 				b, e := at, at
 				b.I, e.I = start, start+op.Size
 				out = append(out, Row{append(slices.Clone(r.V), b, e), r.W})
