@@ -53,6 +53,7 @@ type Catalog struct {
 	schemas map[string]*Schema
 	rels    map[ID]*Relation
 	names   map[name]ID
+	funcs   map[name]ID // by signature
 }
 
 // New returns the catalog without user objects. virtuals are the system
@@ -65,6 +66,7 @@ func New(virtuals []Relation) *Catalog {
 		schemas: map[string]*Schema{},
 		rels:    map[ID]*Relation{},
 		names:   map[name]ID{},
+		funcs:   map[name]ID{},
 	}
 	for _, s := range []Schema{
 		{CatalogSchemaID, CatalogSchema, true},
@@ -104,6 +106,7 @@ func (c *Catalog) clone() *Catalog {
 	n.schemas = maps.Clone(c.schemas)
 	n.rels = maps.Clone(c.rels)
 	n.names = maps.Clone(c.names)
+	n.funcs = maps.Clone(c.funcs)
 	return &n
 }
 
@@ -120,9 +123,10 @@ func (c *Catalog) Schemas() []*Schema {
 // ByID returns the relation, or nil.
 func (c *Catalog) ByID(id ID) *Relation { return c.rels[id] }
 
-// Relations returns all relations, virtual ones included, in the order of their IDs.
+// Relations returns all relations, virtual ones included and functions not, in the
+// order of their IDs.
 func (c *Catalog) Relations() []*Relation {
-	out := slices.Collect(maps.Values(c.rels))
+	out := slices.DeleteFunc(slices.Collect(maps.Values(c.rels)), func(r *Relation) bool { return r.Kind == Function })
 	slices.SortFunc(out, func(a, b *Relation) int { return int(int64(a.ID) - int64(b.ID)) })
 	return out
 }

@@ -125,6 +125,9 @@ func (c *Catalog) create(cmd Command, eff *Effect) error {
 		return &types.Error{Code: "42501", Message: fmt.Sprintf("permission denied for schema %s", s.Name),
 			Detail: "System schemas cannot be changed."}
 	}
+	if r.Kind == Function {
+		return c.createFunction(cmd, r, eff)
+	}
 	if old := c.rels[c.names[name{r.Schema, r.Name}]]; old != nil {
 		msg := fmt.Sprintf("relation %q already exists", r.Name)
 		switch {

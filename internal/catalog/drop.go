@@ -58,6 +58,9 @@ func (c *Catalog) dropRelations(cmd Command, eff *Effect) error {
 	var found []*Relation
 	for _, t := range cmd.Targets {
 		r := c.rels[c.names[name{t.Schema, t.Name}]]
+		if cmd.Drops == Function {
+			r = c.rels[c.funcs[name{t.Schema, t.Name}]]
+		}
 		if r == nil {
 			msg := fmt.Sprintf("%s %q does not exist", cmd.Drops, t.Name)
 			code := types.CodeUndefinedTable
@@ -65,6 +68,8 @@ func (c *Catalog) dropRelations(cmd Command, eff *Effect) error {
 				msg, code = fmt.Sprintf("schema %q does not exist", t.Schema), "3F000"
 			} else if cmd.Drops == Index {
 				code = types.CodeUndefinedObject
+			} else if cmd.Drops == Function {
+				msg, code = fmt.Sprintf("function %s does not exist", t.Name), types.CodeUndefinedFunction
 			}
 			if !cmd.IfExists {
 				return &types.Error{Code: code, Message: msg}
@@ -138,6 +143,10 @@ func (c *Catalog) finishDrop(d *dropSet, cmd Command, what string, eff *Effect) 
 	}
 	for _, r := range d.order {
 		delete(c.rels, r.ID)
+		if r.Kind == Function {
+			delete(c.funcs, name{r.Schema, r.Signature()})
+			continue
+		}
 		delete(c.names, name{r.Schema, r.Name})
 	}
 	eff.Dropped = append(eff.Dropped, d.order...)
@@ -162,7 +171,7 @@ func (c *Catalog) dropSchemas(cmd Command, eff *Effect) error {
 				Message: fmt.Sprintf("cannot drop schema %s because it is required by the database system", s.Name)}
 		}
 		names = append(names, s.Name)
-		for _, r := range c.Relations() {
+		for _, r := range append(c.Relations(), c.AllFunctions()...) {
 			if r.Schema != s.Name {
 				continue
 			}

@@ -19,9 +19,10 @@ const (
 	Sink                         // a query's changes, sent elsewhere
 	Index                        // an order or key on a table or view
 	Virtual                      // served by the system: catalogs
+	Function                     // an expression with a name and parameters
 )
 
-var kindNames = [...]string{"table", "source", "view", "materialized view", "sink", "index", "table"}
+var kindNames = [...]string{"table", "source", "view", "materialized view", "sink", "index", "table", "function"}
 
 // String is the kind as messages name it.
 func (k Kind) String() string {
@@ -91,6 +92,8 @@ type Relation struct {
 	Options        []Option   `json:",omitempty"` // WITH (...), sorted by name
 	Format         *Format    `json:",omitempty"`
 	Index          *IndexDef  `json:",omitempty"`
+	// Function is what a function computes. It has no columns, and a namespace of its own.
+	Function *FunctionDef `json:",omitempty"`
 	// SQL is the statement that made it, as written. Query is the text of the
 	// query of a view or sink, and SearchPath how its names were looked up.
 	SQL        string   `json:",omitempty"`
@@ -154,6 +157,13 @@ func (r *Relation) Readable() bool { return r.Kind != Sink && r.Kind != Index }
 func (r *Relation) Describe() string { return r.Kind.String() + " " + r.display() }
 
 func (r *Relation) display() string {
+	if r.Function != nil {
+		args := r.Signature()[len(r.Name):]
+		if r.Schema == PublicSchema {
+			return QuoteIdent(r.Name) + args
+		}
+		return QuoteIdent(r.Schema) + "." + QuoteIdent(r.Name) + args
+	}
 	if r.Schema == PublicSchema || r.Schema == CatalogSchema {
 		return QuoteIdent(r.Name)
 	}

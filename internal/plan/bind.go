@@ -141,6 +141,12 @@ func (b *binder) param(x *sql.Param) expr.Expr {
 	if b.inMacro {
 		return b.macroArgs[x.N-1]
 	}
+	if b.inFunction {
+		if x.N < 1 || x.N > len(b.funcArgs) {
+			fail(x.Pos(), "42P02", "there is no parameter $%d", x.N)
+		}
+		return b.funcArgs[x.N-1]
+	}
 	if b.inView {
 		fail(x.Pos(), "42P02", "there is no parameter $%d", x.N)
 	}

@@ -31,6 +31,8 @@ func (p *Planner) PlanDDL(s sql.Stmt, text string) (cmd catalog.Command, err err
 		cmd = d.index(s)
 	case *sql.CreateSchema:
 		cmd = d.schema(s)
+	case *sql.CreateFunction:
+		cmd = d.function(s)
 	case *sql.Drop:
 		cmd = d.drop(s)
 	case *sql.Comment:
@@ -558,6 +560,9 @@ func (d *ddl) drop(s *sql.Drop) catalog.Command {
 			cmd.Targets = append(cmd.Targets, catalog.Target{Name: o.Name.Last()})
 		}
 		return cmd
+	}
+	if s.Kind == "function" {
+		return d.dropFunctions(s)
 	}
 	kind, ok := dropKinds[s.Kind]
 	if !ok {

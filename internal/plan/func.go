@@ -78,6 +78,9 @@ func (a *pendingAgg) place(ids []int) aggCall {
 func (b *binder) funcCall(ctx *exprCtx, f *sql.FuncCall) expr.Expr {
 	name, builtin := builtinName(f.Name)
 	if !builtin {
+		if e := b.userCall(ctx, f); e != nil {
+			return e
+		}
 		fail(f.Pos(), types.CodeUndefinedFunction, "function %s.%s does not exist", f.Name.Schema(), name)
 	}
 	if f.Over != nil {
@@ -114,6 +117,9 @@ func (b *binder) funcCall(ctx *exprCtx, f *sql.FuncCall) expr.Expr {
 		return b.setInSelect(ctx, f, name)
 	}
 	if e := b.sessionFunc(f, name); e != nil {
+		return e
+	}
+	if e := b.userCall(ctx, f); e != nil {
 		return e
 	}
 	args := b.exprs(ctx, f.Args)

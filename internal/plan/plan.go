@@ -104,6 +104,10 @@ type binder struct {
 	nowOK     bool        // now() is allowed here though the query is a view's
 	macroArgs []expr.Expr // arguments of the macro being expanded
 	inMacro   bool
+	// Of the function whose body is being bound.
+	funcArgs   []expr.Expr
+	inFunction bool
+	funcDepth  int
 	siblings  []string // FROM items that a subquery without LATERAL cannot see, for messages
 }
 
