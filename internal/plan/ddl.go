@@ -453,12 +453,13 @@ func (d *ddl) matView(s *sql.CreateMatView) catalog.Command {
 		unsupported(s.Pos(), "WITH NO DATA")
 	}
 	r := d.named(s.Name, catalog.MaterializedView)
+	r.Options = d.options(s.With)
+	d.b.ttl = stateTTL(r.Options)
 	q := d.bindQuery(s.Query, true)
 	if q.Limit != nil || q.Offset != nil {
 		fail(s.Query.Pos(), types.CodeFeature, "LIMIT and OFFSET of a view must be constants")
 	}
 	r.Columns, r.Query, r.AppendOnly = queryColumns(q, s.Columns, s.Query.Pos()), d.queryText(s.Query), q.AppendOnly
-	r.Options = d.options(s.With)
 	d.noteBounds(r, q)
 	return d.create(r, s.IfNotExists)
 }
@@ -609,7 +610,7 @@ func (d *ddl) comment(s *sql.Comment) catalog.Command {
 func (p *Planner) PlanRelation(rel *catalog.Relation) (out *Query, err error) {
 	defer guard(&err)
 	b := p.binder()
-	b.inView, b.path = true, rel.SearchPath
+	b.inView, b.path, b.ttl = true, rel.SearchPath, stateTTL(rel.Options)
 	r := b.query(parseQuery(rel.Query, rel.Describe()), nil, nil)
 	r.order = nil
 	if len(r.cols) != len(rel.Columns) {

@@ -216,11 +216,7 @@ func (e *emitter) emit(n node, need colSet) rel {
 	case *values:
 		return e.values(x)
 	case *filter:
-		pred := e.place(andOf(x.preds), ins[0].pos)
-		in := e.at(ins[0].node)
-		out := ins[0]
-		out.node = e.add(&flow.Filter{Pred: pred}, []int{ins[0].node}, in.Out, in.Names)
-		return out
+		return e.filter(x, ins[0])
 	case *project:
 		var cols []int
 		var es []expr.Expr
@@ -266,6 +262,9 @@ func (e *emitter) emit(n node, need colSet) rel {
 
 // place gives an expression over positions.
 func (e *emitter) place(x expr.Expr, pos map[int]int) expr.Expr {
+	if e.b.inView && hasNow(x) {
+		failHint(e.b.nowPos, types.CodeFeature, nowHint, "this use of the current time in a view that is kept up to date is not supported")
+	}
 	return rewriteExpr(x, func(y expr.Expr) expr.Expr {
 		if c, ok := y.(expr.Col); ok {
 			c.Index = placeOf(c.Index, pos, c.Name)

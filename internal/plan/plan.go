@@ -93,6 +93,7 @@ type Query struct {
 // binder is the state of planning one statement.
 type binder struct {
 	p         *Planner
+	timePlan
 	cols      []colMeta
 	params    []types.Type
 	deps      map[catalog.ID]bool // all relations named, views included
@@ -176,6 +177,13 @@ func (b *binder) finish(r *result, name string) *Query {
 	q.Spec = e.output(n, cols, name)
 	q.AppendOnly = appendOnly(n)
 	q.Inputs = e.inputs()
+	if b.ttl > 0 {
+		if q.EmitOnWindowClose {
+			failHint(noPos, types.CodeFeature, "Watermarks bound the state of such a view.", "%s and EMIT ON WINDOW CLOSE exclude each other", ttlOption)
+		}
+		spec, any := expireInputs(q.Spec, b.ttl)
+		q.Spec, q.AppendOnly = spec, q.AppendOnly && !any
+	}
 	return q
 }
 

@@ -191,7 +191,7 @@ func (b *binder) pushJoin(x *join, preds []expr.Expr) node {
 		on, above = nil, nil
 		both := setOf(append(slices.Clone(x.l.out()), x.r.out()...))
 		for _, p := range all {
-			if used := exprCols(p); len(used) > 0 && both.hasAll(used) && !hasVolatile(p) {
+			if used := exprCols(p); len(used) > 0 && both.hasAll(used) && !hasVolatile(p) && !hasNow(p) {
 				on = append(on, p)
 			} else {
 				above = append(above, p)
@@ -262,7 +262,9 @@ func appendOnly(n node) bool {
 		return x.rel.AppendOnly
 	case *values:
 		return true
-	case *filter, *project, *setFunc, *window, *distinct:
+	case *filter:
+		return !slices.ContainsFunc(x.preds, hasNow) && appendOnly(x.in)
+	case *project, *setFunc, *window, *distinct:
 		return appendOnly(inputs(n)[0])
 	case *setOp:
 		return x.kind == unionAll && !slices.ContainsFunc(x.ins, func(in node) bool { return !appendOnly(in) })

@@ -106,6 +106,10 @@ func (b *binder) selectStmt(sel *sql.Select, orderBy []sql.OrderItem, parent *sc
 func (b *binder) where(n node, sc *scope, x sql.Expr, clause string) node {
 	var subs, joins applies
 	var preds []expr.Expr
+	if clause == "WHERE" {
+		defer func(was bool) { b.nowOK = was }(b.nowOK)
+		b.nowOK = true
+	}
 	for _, c := range sqlConjuncts(x) {
 		ctx := &exprCtx{sc: sc, clause: clause, subs: &subs}
 		if j := b.subqueryJoin(ctx, c); j != nil {

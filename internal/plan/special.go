@@ -346,10 +346,9 @@ func (b *binder) collate(ctx *exprCtx, x *sql.CollateExpr) expr.Expr {
 // now is the time of the statement, which a view does not have.
 func (b *binder) now(name string, pos int) expr.Expr {
 	if b.inView && !b.nowOK {
-		failHint(pos, types.CodeFeature, "A view changes only when its data does. Put the time into the rows, or filter by it in the query that reads the view.",
-			"%s in a view that is kept up to date is not supported yet", name)
+		failHint(pos, types.CodeFeature, nowHint, "%s in a view that is kept up to date is supported in its WHERE only", name)
 	}
-	b.usesNow = true
+	b.usesNow, b.nowPos = true, pos
 	return expr.Now{}
 }
 

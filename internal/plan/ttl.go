@@ -1,0 +1,78 @@
+package plan
+
+import (
+	"slices"
+
+	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/flow"
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+// ttlOption is the option of a view that bounds its state by time.
+const ttlOption = "state_ttl"
+
+// stateTTL reads the option from a view, in microseconds; 0 if it has none.
+func stateTTL(options []catalog.Option) int64 {
+	i := slices.IndexFunc(options, func(o catalog.Option) bool { return o.Name == ttlOption })
+	if i < 0 {
+		return 0
+	}
+	text := options[i].Value
+	const hint = "Write an interval of days and shorter units, such as '1 day' or '90 min'."
+	v, err := types.ParseInterval(text, &types.Style{})
+	us, ok := whole(types.Value{T: types.T(types.Interval), V: v})
+	switch {
+	case err != nil:
+		failHint(noPos, types.CodeInvalidParameter, hint, "option %s: %q is no interval", ttlOption, text)
+	case v.Months != 0:
+		failHint(noPos, types.CodeInvalidParameter, hint, "option %s: %q has months, whose length varies", ttlOption, text)
+	case !ok || us <= 0:
+		failHint(noPos, types.CodeInvalidParameter, hint, "option %s: %q is not above zero, or too long", ttlOption, text)
+	}
+	return us
+}
+
+// expireInputs has the rows of every input that an operator with state reads expire
+// ttl after they came, and reports whether there is one. Inputs from which only
+// linear operators lead to the output stay as they are: nothing is kept of them.
+func expireInputs(s *flow.Spec, ttl int64) (*flow.Spec, bool) {
+	held := make([]bool, len(s.Nodes)) // something is kept of the node's output
+	for i := len(s.Nodes) - 1; i >= 0; i-- {
+		for port, x := range s.Nodes[i].In {
+			held[x] = held[x] || held[i] || keeps(s.Nodes[i].Op, port)
+		}
+	}
+	out, at, any := &flow.Spec{}, make([]int, len(s.Nodes)), false
+	for i, n := range s.Nodes {
+		in := make([]int, len(n.In))
+		for k, x := range n.In {
+			in[k] = at[x]
+		}
+		n.In = in
+		if len(in) == 0 {
+			n.In = nil
+		}
+		out.Nodes = append(out.Nodes, n)
+		at[i] = len(out.Nodes) - 1
+		if op, ok := n.Op.(*flow.Input); ok && held[i] {
+			any = true
+			x := flow.Node{Op: &flow.Expire{TTL: ttl, AppendOnly: op.AppendOnly}, In: []int{at[i]}, Out: n.Out, Names: n.Names}
+			out.Nodes = append(out.Nodes, x)
+			at[i]++
+		}
+	}
+	return out, any
+}
+
+// keeps reports whether an operator keeps something of what comes on a port. Rows
+// behind a temporal filter go by themselves.
+func keeps(op flow.Op, port int) bool {
+	switch op.(type) {
+	case *flow.Input, *flow.Values, *flow.Filter, *flow.Project, *flow.ProjectSet, *flow.Window, *flow.Buckets, *flow.Union,
+		*flow.Exchange, *flow.Output, *flow.TimeFilter:
+		return false
+	case *flow.Lookup:
+		return port == 1
+	}
+	return true
+}
