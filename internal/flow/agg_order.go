@@ -176,7 +176,7 @@ func takeDec(key []byte) (d types.Decimal, digits []byte) {
 	for _, c := range body {
 		text = append(text, c^flip)
 	}
-	for n := int(power-1<<31) + int(scale); len(text) < n; {
+	for n := int(int32(power-1<<31)) + int(scale); len(text) < n; {
 		text = append(text, '0')
 	}
 	z, _ := new(big.Int).SetString(string(text), 10)

@@ -210,3 +210,25 @@ SELECT timestamp '2001-01-01 00:00:00' + d AS t, date '2001-01-01' + d AS u FROM
 ----
 2001-01-31 00:00:00 | 2001-01-31 00:00:00
 2001-02-01 00:00:00 | 2001-02-01 00:00:00
+
+# The least and greatest of numerics below a tenth.
+exec
+CREATE TABLE small (id INT PRIMARY KEY, n NUMERIC)
+----
+CREATE TABLE
+
+exec
+INSERT INTO small VALUES (1, 0.05), (2, 0.001), (3, 0.00070), (4, -0.04), (5, -0.0004000), (6, 0.0300), (7, 0.5), (8, 12), (9, 0)
+----
+INSERT 0 9
+
+query
+SELECT id % 2 AS g, min(n), max(n), min(n) FILTER (WHERE n > 0) AS p, max(n) FILTER (WHERE n < 0) AS q, max(n) FILTER (WHERE n < 0.1) AS r FROM small GROUP BY id % 2
+----
+0 | -0.04 | 12 | 0.001 | -0.04 | 0.0300
+1 | -0.0004000 | 0.5 | 0.00070 | -0.0004000 | 0.05
+
+query
+SELECT min(n) AS a, max(-n) AS b FROM small WHERE abs(n) < 0.1 AND n > 0
+----
+0.00070 | -0.00070
