@@ -88,12 +88,16 @@ func childNeeds(n node, need colSet) []colSet {
 		delete(s, x.start)
 		delete(s, x.end)
 		s.add(x.time)
+		s.add(x.partition...)
 	case *distinct:
 		s.add(x.in.out()...)
+	case *over:
+		s = x.childNeed(need)
 	case *match:
 		addAll(s, x.needs(need))
 	case *topN:
 		addAll(s, need)
+		delete(s, x.number-1)
 		s.add(x.partition...)
 		for _, k := range x.order {
 			s.add(k.col)
@@ -229,7 +233,7 @@ func (e *emitter) emit(n node, need colSet) rel {
 	case *setFunc:
 		return e.setFunc(x, ins[0])
 	case *window:
-		return e.window(x, ins[0])
+		return e.window(x, ins[0], needs[0])
 	case *distinct:
 		in := e.narrow(ins[0], x.in.out(), needs[0], nil)
 		at := e.at(in.node)
@@ -238,9 +242,16 @@ func (e *emitter) emit(n node, need colSet) rel {
 	case *topN:
 		in := e.narrow(ins[0], x.in.out(), needs[0], nil)
 		at := e.at(in.node)
-		t := &flow.TopN{Partition: places(x.partition, in.pos), Order: sortKeys(x.order, in.pos), Limit: x.limit, Offset: x.offset}
+		t := &flow.TopN{Partition: places(x.partition, in.pos), Order: sortKeys(x.order, in.pos), Limit: x.limit, Offset: x.offset, Rank: x.rank}
+		if x.number > 0 && need.has(x.number-1) {
+			t.Number = true
+			ts, ns := e.widen(in.node, x.number-1)
+			return in.with(e.add(t, []int{in.node}, ts, ns), x.number-1)
+		}
 		in.node = e.add(t, []int{in.node}, at.Out, at.Names)
 		return in
+	case *over:
+		return e.over(x, ins[0], needs[0], need)
 	case *aggregate:
 		return e.aggregate(x, ins[0], needs[0], need)
 	case *match:
@@ -466,9 +477,16 @@ func (e *emitter) setFunc(x *setFunc, in rel) rel {
 	return in.with(e.add(&flow.ProjectSet{Fn: x.fn, Args: args, Ordinality: x.ord >= 0}, []int{in.node}, ts, ns), cols...)
 }
 
-func (e *emitter) window(x *window, in rel) rel {
+func (e *emitter) window(x *window, in rel, inNeed colSet) rel {
+	if x.gap > 0 { // keeps its rows
+		in = e.narrow(in, x.in.out(), inNeed, nil)
+	}
 	ts, ns := e.widen(in.node, x.start, x.end)
-	w := &flow.Window{Time: placeOf(x.time, in.pos, "time"), Slide: x.slide, Size: x.size, Offset: x.offset}
+	if x.gap > 0 {
+		s := &flow.Session{Partition: places(x.partition, in.pos), Time: placeOf(x.time, in.pos, "time"), Gap: x.gap}
+		return in.with(e.add(s, []int{in.node}, ts, ns), x.start, x.end)
+	}
+	w := &flow.Window{Time: placeOf(x.time, in.pos, "time"), Slide: x.slide, Size: x.size, Offset: x.offset, Step: x.step}
 	return in.with(e.add(w, []int{in.node}, ts, ns), x.start, x.end)
 }
 

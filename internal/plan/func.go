@@ -84,7 +84,7 @@ func (b *binder) funcCall(ctx *exprCtx, f *sql.FuncCall) expr.Expr {
 		fail(f.Pos(), types.CodeUndefinedFunction, "function %s.%s does not exist", f.Name.Schema(), name)
 	}
 	if f.Over != nil {
-		unsupported(f.Pos(), "a window function (OVER)")
+		return b.windowCall(ctx, f, name)
 	}
 	if windowNames[name] {
 		fail(f.Pos(), types.CodeWrongObject, "window function %s requires an OVER clause", name)
@@ -122,6 +122,7 @@ func (b *binder) funcCall(ctx *exprCtx, f *sql.FuncCall) expr.Expr {
 	if e := b.userCall(ctx, f); e != nil {
 		return e
 	}
+	b.groupWindow(f, name)
 	args := b.exprs(ctx, f.Args)
 	if _, ok := b.p.Macros[name]; ok {
 		return b.macroCall(name, args, ctx, f.Pos())

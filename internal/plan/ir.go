@@ -55,11 +55,15 @@ type (
 		args     []expr.Expr
 		col, ord int
 	}
-	// window appends start and end of the windows that hold column time.
+	// window appends start and end of the windows that hold column time: of sessions
+	// if gap is above 0, else of CUMULATE if step is, else of HOP.
 	window struct {
 		in                  node
 		time                int
 		slide, size, offset int64 // microseconds
+		step                int64
+		gap                 int64
+		partition           []int // of sessions
 		start, end          int
 	}
 	// setOp combines inputs by position: input i's column maps[i][k] becomes cols[k].
@@ -92,6 +96,8 @@ type (
 		partition     []int
 		order         []sortKey
 		limit, offset int64
+		rank          flow.RankKind
+		number        int // 1 + the column with each row's place; 0: none
 	}
 	// sharedRef reads a node that several places read: cols[i] is its column body.in.out()[i].
 	sharedRef struct {
@@ -138,8 +144,15 @@ func (n *filter) out() []int    { return n.in.out() }
 func (n *project) out() []int   { return n.cols }
 func (n *distinct) out() []int  { return n.in.out() }
 func (n *setOp) out() []int     { return n.cols }
-func (n *topN) out() []int      { return n.in.out() }
 func (n *sharedRef) out() []int { return n.cols }
+
+func (n *topN) out() []int {
+	o := n.in.out()
+	if n.number > 0 {
+		o = append(o[:len(o):len(o)], n.number-1)
+	}
+	return o
+}
 
 func (n *setFunc) out() []int {
 	o := append(n.in.out()[:len(n.in.out()):len(n.in.out())], n.col)
@@ -273,6 +286,8 @@ func (f *freeFinder) node(n node) {
 		for _, c := range n.calls {
 			f.use(c.args...)
 		}
+	case *over:
+		f.use(n.needs(n.calls)...)
 	case *sharedRef:
 		if !f.bodies[n.body] {
 			f.bodies[n.body] = true
@@ -310,6 +325,8 @@ func inputs(n node) []node {
 	case *topN:
 		return []node{n.in}
 	case *match:
+		return []node{n.in}
+	case *over:
 		return []node{n.in}
 	}
 	return nil

@@ -84,7 +84,7 @@ type Query struct {
 	Limit, Offset expr.Expr
 	AppendOnly    bool // the output never withdraws a row
 	Params        []types.Type
-	// EmitOnWindowClose was asked for; it is recorded and not yet acted on.
+	// EmitOnWindowClose was asked for: each row comes once, when it is final.
 	EmitOnWindowClose bool
 	// UsesNow says that the answer depends on the time of the statement.
 	UsesNow bool
@@ -92,7 +92,7 @@ type Query struct {
 
 // binder is the state of planning one statement.
 type binder struct {
-	p         *Planner
+	p *Planner
 	timePlan
 	cols      []colMeta
 	params    []types.Type
@@ -108,8 +108,9 @@ type binder struct {
 	// Of the function whose body is being bound.
 	funcArgs   []expr.Expr
 	inFunction bool
+	top        *sql.Query // the whole statement's query
 	funcDepth  int
-	siblings  []string // FROM items that a subquery without LATERAL cannot see, for messages
+	siblings   []string // FROM items that a subquery without LATERAL cannot see, for messages
 }
 
 func (p *Planner) binder() *binder {
@@ -122,6 +123,7 @@ func (p *Planner) binder() *binder {
 func (p *Planner) PlanSelect(q *sql.Query) (out *Query, err error) {
 	defer guard(&err)
 	b := p.binder()
+	b.top = q
 	r := b.query(q, nil, nil)
 	return b.finish(r, "result"), nil
 }
@@ -131,7 +133,7 @@ func (p *Planner) PlanSelect(q *sql.Query) (out *Query, err error) {
 func (p *Planner) PlanView(q *sql.Query) (out *Query, err error) {
 	defer guard(&err)
 	b := p.binder()
-	b.inView = true
+	b.inView, b.top = true, q
 	r := b.query(q, nil, nil)
 	if len(b.params) > 0 {
 		fail(q.Pos(), "42P02", "there is no parameter $1")
@@ -176,6 +178,9 @@ func (b *binder) finish(r *result, name string) *Query {
 	e.need(n, setOf(cols))
 	q.Spec = e.output(n, cols, name)
 	q.AppendOnly = appendOnly(n)
+	if r.onClose {
+		q.Spec, q.AppendOnly = b.onClose(q.Spec, r.closeAt), true
+	}
 	q.Inputs = e.inputs()
 	if b.ttl > 0 {
 		if q.EmitOnWindowClose {

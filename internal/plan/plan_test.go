@@ -296,6 +296,9 @@ func opText(op flow.Op) string {
 		if o.Scalar {
 			s += " scalar"
 		}
+		if o.OnClose {
+			s += fmt.Sprintf(" on close of %d", o.Keys[o.CloseKey])
+		}
 		for _, c := range o.Calls {
 			s += fmt.Sprintf(" %s%v", c.Fn.Name, c.Args)
 			if c.Distinct {
@@ -314,7 +317,7 @@ func opText(op flow.Op) string {
 	case *flow.Output:
 		return "output"
 	}
-	return fmt.Sprintf("%T", op)
+	return op.Describe()
 }
 
 func exprsText(es []expr.Expr) string {

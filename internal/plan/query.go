@@ -18,6 +18,7 @@ type result struct {
 	order           []sortKey
 	limitX, offsetX expr.Expr // not constant: for the reader
 	onClose         bool
+	closeAt         int // where onClose was asked for
 	// raw are the select list's expressions while untyped literals among them
 	// have no type yet; nil once they have.
 	raw []expr.Expr
@@ -47,7 +48,12 @@ func (b *binder) query(q *sql.Query, parent *scope, ctes *cteEnv) *result {
 	}
 	ctes = b.with(q.With, parent, ctes)
 	r := b.body(q.Body, q.OrderBy, parent, ctes)
-	r.onClose = r.onClose || q.Emit == sql.EmitOnWindowClose
+	if q.Emit == sql.EmitOnWindowClose {
+		if q != b.top {
+			fail(q.Pos(), types.CodeFeature, "EMIT ON WINDOW CLOSE is for the whole query, not for a part of it")
+		}
+		r.onClose, r.closeAt = true, q.Pos()
+	}
 	b.limit(r, q, parent, ctes)
 	return r
 }
@@ -272,7 +278,7 @@ func (b *binder) setOperation(s *sql.SetOp, parent *scope, ctes *cteEnv) *result
 		fail(firstItem(s.R), types.CodeSyntax, "each %s query must have the same number of columns", name)
 	}
 	op := &setOp{ins: []node{l.node, r.node}}
-	out := &result{onClose: l.onClose || r.onClose}
+	out := &result{}
 	var le, re []expr.Expr
 	for i := range l.cols {
 		a, c := b.value(l, i), b.value(r, i)

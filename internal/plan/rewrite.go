@@ -42,14 +42,13 @@ func (b *binder) push(n node, preds []expr.Expr) node {
 		f.in = b.push(x.in, below)
 		return withFilter(&f, above)
 	case *window:
-		below, above := split(preds, setOf(x.in.out()))
-		w := *x
-		w.in = b.push(x.in, below)
-		return withFilter(&w, above)
+		return b.pushWindow(x, preds)
 	case *setOp:
 		return b.pushSetOp(x, preds)
 	case *distinct:
 		return &distinct{in: b.push(x.in, preds)}
+	case *over:
+		return x.push(b, preds)
 	case *topN:
 		below, above := split(preds, setOf(x.partition))
 		if len(x.partition) == 0 {
@@ -264,16 +263,18 @@ func appendOnly(n node) bool {
 		return true
 	case *filter:
 		return !slices.ContainsFunc(x.preds, hasNow) && appendOnly(x.in)
-	case *project, *setFunc, *window, *distinct:
+	case *window:
+		return x.gap == 0 && appendOnly(x.in)
+	case *project, *setFunc, *distinct:
 		return appendOnly(inputs(n)[0])
 	case *setOp:
 		return x.kind == unionAll && !slices.ContainsFunc(x.ins, func(in node) bool { return !appendOnly(in) })
 	case *join:
 		return (x.kind == flow.JoinInner || x.kind == flow.JoinSemi) && appendOnly(x.l) && appendOnly(x.r)
-	case *lookup:
-		return appendOnly(x.l)
 	case *match:
 		return *x.final
+	case *lookup:
+		return appendOnly(x.l)
 	case *sharedRef:
 		return appendOnly(x.body.in)
 	}

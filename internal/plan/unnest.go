@@ -344,6 +344,9 @@ func (d *domain) unnest(n node) (node, map[int]int) {
 		in, m := d.unnest(x.in)
 		w := *x
 		w.in = in
+		if x.gap > 0 {
+			w.partition = append(slices.Clone(x.partition), d.cols(m)...)
+		}
 		return &w, m
 	case *distinct:
 		in, m := d.unnest(x.in)
@@ -353,6 +356,11 @@ func (d *domain) unnest(n node) (node, map[int]int) {
 		t := *x
 		t.in, t.partition = in, append(slices.Clone(x.partition), d.cols(m)...)
 		return &t, m
+	case *over:
+		in, m := d.unnest(x.in)
+		o := *x
+		o.in, o.partition = in, append(slices.Clone(x.partition), d.cols(m)...)
+		return &o, m
 	case *match:
 		return d.unnestMatch(x)
 	case *setOp:
