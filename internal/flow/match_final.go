@@ -69,7 +69,7 @@ func newMatchFinal(env Env, op *Match) (Operator, error) {
 	}
 	f := &matchFinal{matcher: m, env: env, time: op.Order[0].Col, keys: state.New(own, 1), count: 1,
 		due: newCalendar(op.Within / dueParts), hash: make([]uint64, batch.BlockRows), refs: make([]state.Ref, batch.BlockRows),
-		all: allColumns(env.In[0])}
+		all: allColumns(env.In[0]), sel: make([]uint32, 0, batch.BlockRows)}
 	m.sink = f
 	m.show.given = func(b *batch.Batch, _ []matchOwner) { f.out.Emit(b) }
 	return f, nil

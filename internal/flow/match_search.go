@@ -238,7 +238,7 @@ func (m *matcher) feed(p *matchPart, limit int64, ended bool, mark int64) (over 
 			break
 		}
 	}
-	m.horizon = max(m.horizon, s.start+int64(s.Rows())-1+m.lookahead)
+	m.horizon = max(m.horizon, s.start+max(int64(s.Rows())-1, 0)+m.lookahead)
 	return true, why
 }
 

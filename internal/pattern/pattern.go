@@ -173,8 +173,9 @@ func Compile(n *Node) (p *Program, err error) {
 }
 
 type compiler struct {
-	p    *Program
-	excl bool
+	p     *Program
+	excl  bool
+	split splitter
 }
 
 func (c *compiler) emit(i inst) int {
@@ -259,12 +260,19 @@ func (c *compiler) permute(kids []*Node) bool {
 	})
 }
 
-// repeat emits a quantified part. An iteration that may be left out and takes no row
-// is never made: the way back to where it began is one that the machine has gone already.
+// repeat emits a quantified part. An iteration that may be left out must take a row.
 func (c *compiler) repeat(n *Node) bool {
 	x := n.Kids[0]
+	full := x // the part in iterations that may be left out
+	if x.nullable() {
+		var ok bool
+		if full, ok = c.split.nonEmpty(x); !ok {
+			return false
+		}
+	}
 	copies := n.Min
-	if n.Max < 0 && n.Min > 0 {
+	loops := n.Max < 0 && n.Min > 0 && full == x
+	if loops {
 		copies-- // the last is the loop's
 	}
 	for range copies {
@@ -273,7 +281,8 @@ func (c *compiler) repeat(n *Node) bool {
 		}
 	}
 	switch {
-	case n.Max < 0 && n.Min > 0:
+	case full == nil || n.Max == n.Min:
+	case loops:
 		loop := c.at()
 		if !c.node(x) {
 			return false
@@ -282,7 +291,7 @@ func (c *compiler) repeat(n *Node) bool {
 		c.branch(split, loop, c.at(), n.Reluctant)
 	case n.Max < 0:
 		split := c.emit(inst{op: opSplit})
-		if !c.node(x) {
+		if !c.node(full) {
 			return false
 		}
 		c.emit(inst{op: opJump, x: int32(split)})
@@ -291,12 +300,37 @@ func (c *compiler) repeat(n *Node) bool {
 		var splits []int
 		for range n.Max - n.Min {
 			splits = append(splits, c.emit(inst{op: opSplit}))
-			if !c.node(x) {
+			if !c.node(full) {
 				return false
 			}
 		}
 		for _, s := range splits {
 			c.branch(s, int32(s)+1, c.at(), n.Reluctant)
+		}
+	}
+	return true
+}
+
+// nullable reports whether n may take no row.
+func (n *Node) nullable() bool {
+	switch n.Op {
+	case Var:
+		return false
+	case Start, End:
+		return true
+	case Alt:
+		for _, k := range n.Kids {
+			if k.nullable() {
+				return true
+			}
+		}
+		return false
+	case Repeat:
+		return n.Min == 0 || n.Kids[0].nullable()
+	}
+	for _, k := range n.Kids {
+		if !k.nullable() {
+			return false
 		}
 	}
 	return true

@@ -1,0 +1,23 @@
+package flow
+
+// FinishInputs makes all inputs of g final: no step after the next brings changes.
+func FinishInputs(g *Group) {
+	for _, c := range g.circuits {
+		for _, ins := range c.inputs {
+			for _, n := range ins {
+				n.marks.final = true
+			}
+		}
+	}
+}
+
+// StateBytesOf returns what the operators of g hold together.
+func StateBytesOf(g *Group) int64 {
+	n := int64(0)
+	for _, c := range g.circuits {
+		for _, r := range c.nodes {
+			n += r.op.StateBytes()
+		}
+	}
+	return n
+}
