@@ -151,9 +151,10 @@ func (l linear) add(r linear) (linear, bool) {
 
 func (l linear) hasCols() bool { return l.plus >= 0 || l.minus >= 0 }
 
-// between finds what the conditions of a join demand of the difference of two
-// columns, those of l first; nil if nothing. Of several pairs it takes the one
-// whose range is narrowest.
+// timesApart finds what the conditions of a join demand of the difference of two
+// columns, those of l first; nil if nothing. Equal columns are keys of the join, not
+// an interval. Of several pairs it takes times before numbers, since times are what
+// has watermarks, and then the one whose range is narrowest.
 func (b *binder) timesApart(on []expr.Expr, l, r colSet) *flow.Between {
 	var all []*flow.Between
 	for _, p := range on {
@@ -180,15 +181,18 @@ func (b *binder) timesApart(on []expr.Expr, l, r colSet) *flow.Between {
 	}
 	var best *flow.Between
 	for _, w := range all {
-		if w.Lo > w.Hi {
-			continue // nothing matches, and nothing is to be gained from that
+		if w.Lo > w.Hi || w.Lo == 0 && w.Hi == 0 {
+			continue // nothing matches, and nothing is to be gained from that; or a key
 		}
-		if best == nil || w.Hi/2-w.Lo/2 < best.Hi/2-best.Lo/2 {
+		if best == nil || b.isTime(w) && !b.isTime(best) || b.isTime(w) == b.isTime(best) && w.Hi/2-w.Lo/2 < best.Hi/2-best.Lo/2 {
 			best = w
 		}
 	}
 	return best
 }
+
+// isTime reports whether w is about times.
+func (b *binder) isTime(w *flow.Between) bool { return !types.IsInteger(b.cols[w.Left].typ.Kind) }
 
 // rangeOf reads left - right from "d op 0".
 func rangeOf(op string, d linear, l, r colSet) (*flow.Between, bool) {
