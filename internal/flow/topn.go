@@ -8,10 +8,12 @@ import (
 )
 
 // topN keeps, of each partition, places Offset+1 to Offset+Limit in the order of
-// keys, ties broken by the whole row. A row of weight 3 fills three places.
+// keys, ties broken by the whole row. A row of weight 3 fills three places. With a
+// rank, rows that are equal by the keys share a place.
 //
-// Every row is kept, since a withdrawal may bring any of them into the window. The
-// rows of a partition form a search tree that also knows the weight of every
+// Every row is kept, since a withdrawal may bring any of them into the window; of
+// input that withdraws nothing only those up to the window's end. The rows of a
+// partition form a search tree that also knows the weight of every
 // subtree, so that the window's first row is found, and a row comes or goes, in
 // O(log n); the tree is a treap whose priorities are hashes of row numbers, which
 // keeps it flat whatever the order of arrival. At Flush the partitions that the
@@ -27,20 +29,24 @@ type topN struct {
 	mark  uint64   // number of the window being renewed
 	next  []placeIn
 	out   stored
+	only  bool // rows never go
+	drop  dropper
+	free  freer
+	ranks rankWalk
 }
 
 // topWindow is a partition's tree and the rows it has in the output.
 type topWindow struct {
 	root        uint32
 	first, last uint32 // in the output, linked by topLink
-	stale       bool
-	places      int64 // that the window fills
+	stale, full bool   // full: what comes after last is outside
 }
 
 // placeIn is a row in the new window.
 type placeIn struct {
-	row   uint32
-	times int64
+	row    uint32
+	times  int64
+	number int64 // of its first place
 }
 
 // The header words of a row, after rowCount, which is how often it is in the output.
@@ -50,6 +56,7 @@ const (
 	topLink                     // next row of the window
 	topMark                     // last window that had the row
 	topOwn                      // places that the row fills, as the tree knows it
+	topNum                      // number of its first place in the output
 	topWords
 )
 
@@ -60,6 +67,9 @@ func newTopN(env Env, op *TopN) *topN {
 	}
 	t.m.trackR = true
 	t.out = newStored(t.m.rowStore, env.Out)
+	t.only = len(env.AppendOnly) > 0 && env.AppendOnly[0]
+	t.drop.m = t.m
+	t.free = newFreer(env, op.Partition)
 	return t
 }
 
@@ -81,7 +91,40 @@ func (t *topN) Flush(st *Step, out Emitter) {
 	}
 	t.stale = t.stale[:0]
 	t.out.flush(out)
+	t.forget()
 	t.m.endStep()
+}
+
+// forget frees the partitions that lie below a mark.
+func (t *topN) forget() {
+	if t.free.begin(t.m.types) {
+		for g := range uint32(len(t.wins)) << groupChunkBits {
+			if root := t.window(g).root; root != 0 {
+				t.free.add(t.m.rowStore, t.m.row(root), uint64(g))
+			}
+		}
+	}
+	t.free.due(t.m.rowStore, func(g uint64) []uint64 {
+		if root := t.window(uint32(g)).root; root != 0 {
+			return t.m.row(root)
+		}
+		return nil
+	}, func(g uint64) {
+		win := t.window(uint32(g))
+		t.dropTree(win.root)
+		*win = topWindow{}
+	})
+	t.drop.flush()
+}
+
+// dropTree drops the rows of a tree.
+func (t *topN) dropTree(root uint32) {
+	for root != 0 {
+		left, right := t.children(root)
+		t.dropTree(left)
+		t.drop.add(root)
+		root = right
+	}
 }
 
 // window returns the window of group g.
@@ -99,13 +142,21 @@ func (t *topN) settle(r touchedRow) {
 	if was == is {
 		return
 	}
-	w[topOwn] = uint64(is)
 	g := uint32(w[rowGroup] >> 32)
 	win := t.window(g)
-	if !win.stale && !t.beyond(win, r.row) {
+	if win.root == 0 {
+		t.free.add(t.m.rowStore, w, uint64(g))
+	}
+	if t.beyond(win, r.row) {
+		if t.only && was == 0 {
+			t.drop.add(r.row)
+			return
+		}
+	} else if !win.stale {
 		win.stale = true
 		t.stale = append(t.stale, g)
 	}
+	w[topOwn] = uint64(is)
 	switch {
 	case was == 0:
 		win.root = t.insert(win.root, r.row)
@@ -118,10 +169,13 @@ func (t *topN) settle(r touchedRow) {
 
 // beyond reports whether a row comes after a window that is full.
 func (t *topN) beyond(win *topWindow, row uint32) bool {
-	if t.Limit < 0 || win.places < t.Limit {
+	if !win.full {
 		return false
 	}
-	return win.last == 0 || t.compare(row, win.last) > 0
+	if win.last == 0 || t.Rank == RankRows {
+		return win.last == 0 || t.compare(row, win.last) > 0
+	}
+	return compareBy(t.m.rowStore, t.Order, t.m.row(row), t.m.row(win.last)) > 0
 }
 
 // compare orders two rows of a partition.
@@ -130,12 +184,20 @@ func (t *topN) compare(a, b uint32) int {
 		return 0
 	}
 	v, w := t.m.row(a), t.m.row(b)
-	for _, k := range t.Order {
-		if r := t.m.compare(v, k.Col, t.m.rowStore, w, k.Col, k); r != 0 {
+	if r := compareBy(t.m.rowStore, t.Order, v, w); r != 0 {
+		return r
+	}
+	return t.m.compareWhole(v, w)
+}
+
+// compareBy orders two rows of s by keys.
+func compareBy(s *rowStore, keys []SortKey, v, w []uint64) int {
+	for _, k := range keys {
+		if r := s.compare(v, k.Col, s, w, k.Col, k); r != 0 {
 			return r
 		}
 	}
-	return t.m.compareWhole(v, w)
+	return 0
 }
 
 func priority(row uint32) uint64 { return types.HashInt(int64(row)) }
@@ -240,12 +302,16 @@ func (t *topN) adjust(root, row uint32, n int64) {
 func (t *topN) renew(g uint32, out Emitter) {
 	win := t.window(g)
 	win.stale = false
-	want := int64(math.MaxInt64)
-	if t.Limit >= 0 {
-		want = t.Limit
-	}
 	t.next = t.next[:0]
-	t.collect(win.root, t.Offset, want)
+	if t.Rank == RankRows {
+		want := int64(math.MaxInt64)
+		if t.Limit >= 0 {
+			want = t.Limit
+		}
+		win.full = t.collect(win.root, t.Offset, want) == 0
+	} else {
+		win.full = t.collectRanks(win.root)
+	}
 	t.mark++
 	for _, p := range t.next {
 		t.m.row(p.row)[topMark] = t.mark
@@ -253,23 +319,73 @@ func (t *topN) renew(g uint32, out Emitter) {
 	for r := win.first; r != 0; {
 		w := t.m.row(r)
 		if w[topMark] != t.mark {
-			t.out.emit(r, -int64(w[rowCount]), out)
-			w[rowCount] = 0
+			t.change(r, w, 0, 0, out)
 		}
 		r = uint32(w[topLink])
 	}
-	win.first, win.last, win.places = 0, 0, 0
+	win.first, win.last = 0, 0
+	number := t.Offset + 1
 	for _, p := range t.next {
 		w := t.m.row(p.row)
-		t.out.emit(p.row, p.times-int64(w[rowCount]), out)
-		w[rowCount], w[topLink] = uint64(p.times), 0
+		if t.Rank != RankRows {
+			number = p.number
+		}
+		t.change(p.row, w, p.times, number, out)
+		number += p.times
+		w[topLink] = 0
 		if win.last == 0 {
 			win.first = p.row
 		} else {
 			t.m.row(win.last)[topLink] = uint64(p.row)
 		}
 		win.last = p.row
-		win.places += p.times
+	}
+	if t.only && win.full && win.last != 0 {
+		t.trim(win)
+	}
+}
+
+// trim drops the rows behind a full window.
+func (t *topN) trim(win *topWindow) {
+	if t.Rank == RankRows && t.sum(win.root) <= t.Offset+t.Limit {
+		return
+	}
+	var after uint32
+	win.root, after = t.split(win.root, win.last)
+	// split puts the last row itself behind.
+	left, right := t.children(after)
+	if left == 0 && right == 0 {
+		win.root = t.merge(win.root, after)
+		return
+	}
+	after = t.remove(after, win.last)
+	win.root = t.merge(win.root, t.join(win.last, 0, 0))
+	t.dropTree(after)
+}
+
+// change makes a row with words w be in the output times times from a number on.
+func (t *topN) change(row uint32, w []uint64, times, number int64, out Emitter) {
+	was, from := int64(w[rowCount]), int64(w[topNum])
+	w[rowCount], w[topNum] = uint64(times), uint64(number)
+	switch {
+	case !t.Number:
+		t.out.emit(row, times-was, out)
+	case t.Rank != RankRows && from == number:
+		t.out.emitNumbered(row, number, times-was, out)
+	case t.Rank != RankRows:
+		t.out.emitNumbered(row, from, -was, out)
+		t.out.emitNumbered(row, number, times, out)
+	default:
+		for n := from; n < from+was; n++ {
+			if n < number || n >= number+times {
+				t.out.emitNumbered(row, n, -1, out)
+			}
+		}
+		for n := number; n < number+times; n++ {
+			if n < from || n >= from+was {
+				t.out.emitNumbered(row, n, 1, out)
+			}
+		}
 	}
 }
 
@@ -284,7 +400,7 @@ func (t *topN) collect(root uint32, skip, want int64) int64 {
 		skip = max(skip-t.sum(left), 0)
 		own := t.own(root)
 		if n := min(own-skip, want); n > 0 {
-			t.next = append(t.next, placeIn{root, n})
+			t.next = append(t.next, placeIn{row: root, times: n})
 			want -= n
 		}
 		skip = max(skip-own, 0)
@@ -295,5 +411,16 @@ func (t *topN) collect(root uint32, skip, want int64) int64 {
 
 // StateBytes implements Operator.
 func (t *topN) StateBytes() int64 {
-	return t.m.bytes() + int64(len(t.wins))<<groupChunkBits*24 + int64(cap(t.next))*16
+	return t.m.bytes() + int64(len(t.wins))<<groupChunkBits*16 + int64(cap(t.next))*24 + t.free.bytes()
+}
+
+// rowsHeld implements holder.
+func (t *topN) rowsHeld() int64 {
+	n := int64(0)
+	for _, chunk := range t.wins {
+		for i := range chunk {
+			n += t.sum(chunk[i].root)
+		}
+	}
+	return n
 }

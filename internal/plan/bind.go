@@ -27,6 +27,10 @@ type exprCtx struct {
 	inAgg bool
 	// match is what names mean in MEASURES and DEFINE; nil elsewhere.
 	match *matchCtx
+	// wins collects window functions; nil where they are not allowed. inWin: among the
+	// arguments of one.
+	wins  *winList
+	inWin bool
 }
 
 // expr binds an expression. What it returns may be of Unknown type: an untyped

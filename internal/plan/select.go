@@ -27,6 +27,7 @@ type selecter struct {
 	setUses []colUse
 	fromSet colSet // columns of FROM, which grouping hides
 	lifted  []lifted
+	wins    *winList
 }
 
 // lifted is a column with the value of grouping expression key.
@@ -62,6 +63,7 @@ func (b *binder) selectStmt(sel *sql.Select, orderBy []sql.OrderItem, parent *sc
 	}
 	s.expandItems()
 	s.bindGroupBy()
+	s.defineWindows()
 	s.bindItems(settle)
 	having := s.bindHaving()
 	order := s.bindOrderBy(orderBy)
@@ -85,8 +87,10 @@ func (b *binder) selectStmt(sel *sql.Select, orderBy []sql.OrderItem, parent *sc
 		if having != nil {
 			s.node = having(s)
 		}
+		s.windows(s.grouped)
 	} else {
 		s.node = b.attach(b.attach(s.node, s.before), s.after)
+		s.windows(func(e expr.Expr, _ []colUse) expr.Expr { return e })
 	}
 	for _, f := range s.sets {
 		f.in = s.node
@@ -196,7 +200,7 @@ func (b *binder) expandItems(list []sql.SelectItem, sc *scope) []selectItem {
 
 // ctx is the context of the select list and what may use it.
 func (s *selecter) ctx(clause string) *exprCtx {
-	ctx := &exprCtx{sc: s.sc, clause: clause, aggs: s.aggs, subs: &s.after, aggSubs: &s.before}
+	ctx := &exprCtx{sc: s.sc, clause: clause, aggs: s.aggs, subs: &s.after, aggSubs: &s.before, wins: s.wins}
 	if len(s.groupBy) > 0 {
 		ctx.lift = s.lift
 	}
@@ -329,7 +333,7 @@ func (s *selecter) bindHaving() func(*selecter) node {
 	var own applies
 	for _, c := range sqlConjuncts(s.sel.Having) {
 		ctx := s.ctx("HAVING")
-		ctx.subs = &own
+		ctx.subs, ctx.wins = &own, nil
 		s.sc.uses = nil
 		if j := s.b.subqueryJoin(ctx, c); j != nil {
 			joins = append(joins, j)
