@@ -372,9 +372,12 @@ func ask(ctx context.Context, conn *pgconn.PgConn, text string) (result, error) 
 				if i > 0 {
 					b.WriteString(" | ")
 				}
-				if c == nil {
+				switch {
+				case c == nil:
 					b.WriteString("NULL")
-				} else {
+				case string(c) == "-0":
+					b.WriteString(`"0"`) // a sum of nothing but -0 is 0 here; see docs/STATUS.md
+				default:
 					fmt.Fprintf(&b, "%q", c)
 				}
 			}

@@ -108,7 +108,13 @@ func (g *gen) write() string {
 	case n < 16:
 		return g.update(t) + g.returning(t)
 	case n < 19:
-		return g.remove(t) + g.returning(t)
+		gone := g.remove(t)
+		if strings.Contains(gone, " USING ") && g.chance(20) {
+			return gone + " RETURNING " + t.name + ".*" // which row of the other table it was is up to the plan
+		} else if strings.Contains(gone, " USING ") {
+			return gone
+		}
+		return gone + g.returning(t)
 	}
 	return g.insertSelect(t) + g.returning(t)
 }
