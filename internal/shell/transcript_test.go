@@ -60,11 +60,12 @@ func transcripts(t *testing.T, file string) []exchange {
 		t.Fatal(err)
 	}
 	var out []exchange
-	inside := false
+	open, inside := false, false
 	for n, line := range strings.Split(string(text), "\n") {
 		switch {
 		case strings.HasPrefix(line, "```"):
-			inside = !inside && (line == "```console" || line == "```")
+			open = !open
+			inside = open && (line == "```console" || line == "```")
 		case !inside:
 		case strings.HasPrefix(line, prompt):
 			out = append(out, exchange{statement: line[len(prompt):] + "\n", from: n + 1, to: n + 1})
