@@ -101,12 +101,18 @@ func (m *marks) redo() {
 	}
 }
 
-// set is redo for inputs of the circuit.
+// set is redo for inputs of the circuit. One all of whose columns have FinalMark
+// does not change any more.
 func (m *marks) set(cols []int64) {
+	final := len(cols) > 0
 	for c, v := range cols {
 		if v > m.Out[c] {
 			m.Out[c], m.Moved = v, true
 		}
+		final = final && m.Out[c] == FinalMark
+	}
+	if final && !m.final {
+		m.final, m.Moved = true, true
 	}
 }
 
