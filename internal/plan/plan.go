@@ -173,7 +173,7 @@ func (b *binder) finish(r *result, name string) *Query {
 		}
 		q.OrderBy = append(q.OrderBy, flow.SortKey{Col: pos, Desc: k.desc, NullsFirst: k.nullsFirst})
 	}
-	n := b.optimise(r.node)
+	n := b.windowKeys(b.optimise(r.node), r.onClose, map[*shared]bool{})
 	e := b.emitter()
 	e.need(n, setOf(cols))
 	q.Spec = e.output(n, cols, name)
