@@ -3,8 +3,10 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/state"
@@ -37,8 +39,10 @@ type subscription struct {
 
 // followed is an input of a subscription.
 type followed struct {
-	key  string
-	ring *ring
+	id    catalog.ID
+	key   string
+	ring  *ring
+	marks []int64 // that the group knows
 }
 
 // subscribe begins with the content at a step and follows from there on.
@@ -83,7 +87,7 @@ func (sub *subscription) begin(ctx context.Context) error {
 		if r == nil {
 			return &types.Error{Code: types.CodeUndefinedTable, Message: fmt.Sprintf("relation %d does not exist", in.ID)}
 		}
-		sub.inputs = append(sub.inputs, followed{in.Key, r})
+		sub.inputs = append(sub.inputs, followed{id: in.ID, key: in.Key, ring: r})
 	}
 	if err := sub.kept(); err != nil {
 		return err
@@ -147,6 +151,9 @@ func (sub *subscription) content(ctx context.Context) (*batch.Batch, error) {
 		return nil, err
 	}
 	sub.group = g
+	if sub.step == sub.env.snap.Step {
+		sub.timePasses(sub.env.snap)
+	}
 	g.BeginStep(int64(sub.step), sub.env.snap.Now)
 	for i, in := range sub.inputs {
 		if err := sub.rowsAt(ctx, i, func(b *batch.Batch) error { return g.Push(in.key, 0, b) }); err != nil {
@@ -367,7 +374,8 @@ func (sub *subscription) advance(ctx context.Context) (bool, error) {
 		}
 		return true, nil
 	}
-	until := sub.e.Snapshot().Step
+	snap := sub.e.Snapshot()
+	until := snap.Step
 	if sub.upTo != nil {
 		until = min(until, *sub.upTo)
 	}
@@ -389,10 +397,11 @@ func (sub *subscription) advance(ctx context.Context) (bool, error) {
 			feeds = append(feeds, flow.Feed{Rel: in.key, Blocks: entries})
 		}
 		sub.step = next
-		if len(feeds) == 0 {
+		timed := sub.group != nil && next == snap.Step && sub.timePasses(snap)
+		if len(feeds) == 0 && !timed {
 			continue
 		}
-		b, err := sub.result(next, feeds)
+		b, err := sub.result(next, snap.Now, feeds)
 		if err != nil {
 			return false, err
 		}
@@ -412,15 +421,30 @@ func (sub *subscription) advance(ctx context.Context) (bool, error) {
 }
 
 // result is what a step changed, or what the envelope tells of it.
-func (sub *subscription) result(step uint64, feeds []flow.Feed) (*batch.Batch, error) {
-	b, err := sub.changes(step, feeds)
+func (sub *subscription) result(step uint64, now int64, feeds []flow.Feed) (*batch.Batch, error) {
+	b, err := sub.changes(step, now, feeds)
 	if err == nil && sub.told != nil {
 		b, err = sub.told.tell(b)
 	}
 	return b, err
 }
 
-func (sub *subscription) changes(step uint64, feeds []flow.Feed) (*batch.Batch, error) {
+// timePasses gives a query's circuit the watermarks of a snapshot. It reports whether
+// they, or the time, ask for a step of the circuit.
+func (sub *subscription) timePasses(snap *Snapshot) bool {
+	moved := false
+	for i := range sub.inputs {
+		in := &sub.inputs[i]
+		if m := snap.Marks(in.id); m != nil && !slices.Equal(m, in.marks) {
+			in.marks = m
+			sub.group.SetMarks(in.key, m)
+			moved = true
+		}
+	}
+	return moved || sub.group.NextTime() <= snap.Now
+}
+
+func (sub *subscription) changes(step uint64, now int64, feeds []flow.Feed) (*batch.Batch, error) {
 	if sub.group == nil {
 		bu := batch.NewBuilder(sub.plan.rowTypes())
 		for _, b := range feeds[0].Blocks {
@@ -428,7 +452,7 @@ func (sub *subscription) changes(step uint64, feeds []flow.Feed) (*batch.Batch, 
 		}
 		return batch.Consolidate(bu.View()), nil
 	}
-	out, _, err := sub.group.Step(int64(step), sub.e.Snapshot().Now, feeds...)
+	out, _, err := sub.group.Step(int64(step), now, feeds...)
 	if err != nil {
 		return nil, err
 	}

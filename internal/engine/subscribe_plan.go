@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/plan"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/sql"
@@ -113,7 +114,27 @@ func (s *Session) planSubscribe(pl *plan.Planner, st *sql.Subscribe) (*subscribe
 		return nil, err
 	}
 	sp.resultColumns()
+	if sp.asOf != nil && sp.query != nil && timed(sp.query.Spec) {
+		return nil, at(&types.Error{Code: types.CodeFeature, Message: "AS OF of a query whose answers come or go by time passing is not supported",
+			Hint: "Make a materialized view of it, and subscribe to that."}, sp.asOf.pos)
+	}
 	return sp, nil
+}
+
+// timed reports whether what a circuit gives in a step depends on watermarks or the
+// time, which are not kept of past steps.
+func timed(spec *flow.Spec) bool {
+	for i := range spec.Nodes {
+		switch op := spec.Nodes[i].Op.(type) {
+		case *flow.Finalize, *flow.Match, *flow.TimeFilter, *flow.Expire, *flow.Lookup:
+			return true
+		case *flow.Aggregate:
+			if op.OnClose {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (sp *subscribePlan) options(st *sql.Subscribe) error {

@@ -408,3 +408,29 @@ func TestSubscribeThroughStatements(t *testing.T) {
 		t.Errorf("of a dropped table: %v", err)
 	}
 }
+
+// TestSubscribeToTime follows queries whose answers come when a window closes.
+func TestSubscribeToTime(t *testing.T) {
+	b := start(t, newMemLogs())
+	c, w := b.client(), b.client()
+	w.exec(`CREATE TABLE r (at TIMESTAMP, n INT, WATERMARK FOR at AS at - INTERVAL '10 seconds') APPEND ONLY`)
+	w.exec(`INSERT INTO r VALUES ('2026-01-01 00:00:05', 1), ('2026-01-01 00:00:50', 2)`)
+	const query = `(SELECT window_start, sum(n) AS s FROM TUMBLE(r, at, INTERVAL '1 minute') GROUP BY window_start EMIT ON WINDOW CLOSE)`
+	w.exec(`CREATE MATERIALIZED VIEW v AS ` + query)
+	from := b.e.Snapshot().Step
+	cur, view := c.follow(`SUBSCRIBE `+query), c.follow(`SUBSCRIBE v`)
+	wantRows(t, c.there(cur), from)
+	for _, at := range []string{"00:01:05", "00:01:10", "00:02:20", "00:05:00"} {
+		w.exec(`INSERT INTO r VALUES ('2026-01-01 ` + at + `', 3)`)
+		got, want := c.there(cur), c.there(view)
+		if !slices.Equal(got, want) {
+			t.Errorf("at %s the query gives %q, the view %q", at, got, want)
+		}
+		if closes := at == "00:01:10" || at == "00:02:20" || at == "00:05:00"; closes != (len(got) > 0) {
+			t.Errorf("at %s: %q", at, got)
+		}
+	}
+	c.fails(fmt.Sprintf(`SUBSCRIBE %s AS OF %d`, query, from), types.CodeFeature, "by time passing")
+	whole := c.there(c.follow(fmt.Sprintf(`SUBSCRIBE v AS OF %d`, from)))
+	wantRows(t, whole, from, "@2, 1, 2026-01-01 00:00:00, 3", "@3, 1, 2026-01-01 00:01:00, 6", "@4, 1, 2026-01-01 00:02:00, 3")
+}
