@@ -22,8 +22,9 @@ type admission struct {
 	staged map[catalog.ID]*state.Spine
 }
 
-// admit checks transactions in order and takes those that hold every constraint.
-func (l *leader) admit(ids []uint64, s *staged) (ok, rejected []uint64) {
+// admit checks transactions in order and takes those that hold every constraint, into
+// a step whose time is now.
+func (l *leader) admit(ids []uint64, s *staged, now int64) (ok, rejected []uint64) {
 	a := &admission{l: l, staged: map[catalog.ID]*state.Spine{}}
 	for _, id := range ids {
 		r := l.requests[id]
@@ -37,7 +38,7 @@ func (l *leader) admit(ids []uint64, s *staged) (ok, rejected []uint64) {
 			l.e.metrics.Rejected.Add(1)
 			continue
 		}
-		if err := l.inTime(r, s); err != nil {
+		if err := l.inTime(r, s, now); err != nil {
 			l.outcomes[id] = answer{err: err}
 			rejected = append(rejected, id)
 			continue

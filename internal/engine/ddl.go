@@ -319,6 +319,7 @@ func (l *leader) installDDL(ctx context.Context, d *stagedDDL, live bool) {
 		}
 	}
 	l.rings = rings
+	l.noteTicks()
 	l.hashCircuits()
 	l.refresh(changed)
 }

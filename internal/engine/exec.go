@@ -243,6 +243,9 @@ func (s *Session) truncate(ctx context.Context, st *sql.Truncate) (session.Curso
 		if def.Kind != catalog.Table {
 			return nil, &types.Error{Code: types.CodeWrongObject, Message: fmt.Sprintf("%q is not a table", def.Name)}
 		}
+		if def.AppendOnly {
+			return nil, &types.Error{Code: types.CodeWrongObject, Message: fmt.Sprintf("cannot truncate append-only table %q", def.Name), Hint: "Its rows are never changed. Drop it."}
+		}
 		_, _, err = s.write(ctx, nil,
 			func(ctx context.Context, env *readEnv) (*change, error) { return env.truncate(ctx, def) },
 			func(*readEnv, *change) (string, error) { return "", nil })

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/expr"
 	"github.com/tidemill/tidemill/internal/fabric"
 	"github.com/tidemill/tidemill/internal/wire"
 )
@@ -64,7 +65,10 @@ func (s *source) generate(t *taken, to uint64) error {
 	if err := s.replayable.Read(t.from, to, bu); err != nil {
 		return fmt.Errorf("source %q, rows %d to %d: %w", s.def.Name, t.from, to, err)
 	}
-	rows := bu.Seal()
+	rows, _, err := s.rules.computed(&expr.Ctx{}, bu.Seal(), 0)
+	if err != nil {
+		return err
+	}
 	t.to = to
 	if s.event != nil {
 		s.mu.Lock()
@@ -131,7 +135,10 @@ func (s *source) history(ctx context.Context, until uint64, fn func(*batch.Batch
 			if err := s.replayable.Read(from, min(from+replayableRows, until), bu); err != nil {
 				return fmt.Errorf("source %q from row %d: %w", s.def.Name, from, err)
 			}
-			rows := bu.View()
+			rows, _, err := s.rules.computed(&expr.Ctx{}, bu.View(), 0)
+			if err != nil {
+				return err
+			}
 			if filter != nil {
 				var err error
 				if rows, err = filter.inTime(state, rows); err != nil {

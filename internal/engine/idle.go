@@ -42,7 +42,7 @@ func (s *source) passTime(ctx context.Context) error {
 	now := s.e.micros()
 	s.mu.Lock()
 	full := s.bytes >= MaxSourceBytes
-	since, first, cursor := s.lastIdle, s.records, s.cursor
+	since, first, cursor, proc := s.lastIdle, s.records, s.cursor, s.proc
 	before := s.event.mark
 	next := s.event.clone()
 	all := next.silence(s.rules.idle, now)
@@ -55,7 +55,7 @@ func (s *source) passTime(ctx context.Context) error {
 	if full || next.mark == before || now-since < max(s.rules.idle, minIdle.Microseconds()) {
 		return nil
 	}
-	blk := &wire.Source{First: first, Rows: batch.NewBuilder(s.types).Seal(), Cursor: cursor, Event: next.wire()}
+	blk := &wire.Source{First: first, Rows: batch.NewBuilder(s.types).Seal(), Cursor: cursor, Event: next.wire(), Proc: proc}
 	if _, err := s.appendEncoded(ctx, []*wire.Source{blk}); err != nil {
 		return err
 	}

@@ -9,7 +9,9 @@ import (
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/connector"
+	"github.com/tidemill/tidemill/internal/expr"
 	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/wire"
 )
 
@@ -65,6 +67,9 @@ func (s *source) append(ctx context.Context, b connector.Block) (uint64, error) 
 func (s *source) appendBlock(ctx context.Context, b connector.Block) (uint64, error) {
 	blocks, err := s.encode(b)
 	if err != nil {
+		s.mu.Lock()
+		s.stamped()
+		s.mu.Unlock()
 		return 0, fmt.Errorf("append to source %q: %w", s.def.Name, err)
 	}
 	return s.appendEncoded(ctx, blocks)
@@ -80,12 +85,18 @@ func (s *source) appendEncoded(ctx context.Context, blocks []*wire.Source) (uint
 		recs[i], hash = wire.Seal(wire.Header{Kind: wire.KindSource, Prev: hash}, blk.Encode())
 	}
 	if err := s.appendRecords(ctx, recs, last, hash); err != nil {
+		s.mu.Lock()
+		if !s.uncertain {
+			s.stamped()
+		}
+		s.mu.Unlock()
 		return 0, fmt.Errorf("append to source %q: %w", s.def.Name, err)
 	}
 	s.mu.Lock()
 	for i, blk := range blocks {
 		s.accept(last+uint64(i)+1, blk)
 	}
+	s.stamped()
 	s.lastHash = hash
 	pos := s.lastSeq
 	s.mu.Unlock()
@@ -106,22 +117,29 @@ func (s *source) accept(seq uint64, blk *wire.Source) {
 // moved takes the state of event time that a block leaves, and returns the marks of
 // the columns after it; under mu.
 func (s *source) moved(blk *wire.Source) []int64 {
-	if s.event == nil {
-		return nil
+	mark, proc := int64(flow.NoMark), int64(flow.NoMark)
+	if s.event != nil {
+		s.event.restore(blk.Event, s.e.micros())
+		mark = s.event.mark
 	}
-	s.event.restore(blk.Event, s.e.micros())
-	return s.rules.marks(s.event.mark, blk.Proc)
+	if s.proc = max(s.proc, blk.Proc); s.proc > 0 {
+		proc = s.proc
+	}
+	return s.rules.marks(mark, proc)
 }
 
 // encode checks rows and cuts them into blocks that fit a record each. The cursor
 // goes with the last one, and so does the state of event time: they are appended
 // together or not at all.
 func (s *source) encode(b connector.Block) ([]*wire.Source, error) {
-	rows, refused := s.split(b.Rows)
+	proc := s.stamp()
+	rows, refused, err := s.split(b.Rows, proc)
+	if err != nil {
+		return nil, err
+	}
 	refused = append(slices.Clip(b.Bad), refused...)
 	var event *wire.Event
 	if s.event != nil {
-		var err error
 		if rows, refused, event, err = s.inTime(b, rows, refused); err != nil {
 			return nil, err
 		}
@@ -131,7 +149,7 @@ func (s *source) encode(b connector.Block) ([]*wire.Source, error) {
 	s.mu.Unlock()
 	var out []*wire.Source
 	for _, part := range wireParts(rows) {
-		blk := &wire.Source{First: first, Count: uint64(part.Len()), Rows: part}
+		blk := &wire.Source{First: first, Count: uint64(part.Len()), Rows: part, Proc: proc}
 		if before != nil {
 			blk.Event = before.wire()
 		}
@@ -143,7 +161,7 @@ func (s *source) encode(b connector.Block) ([]*wire.Source, error) {
 	for _, bad := range refused {
 		bad.Data = bad.Data[:min(len(bad.Data), connector.MaxBadBytes)]
 		if badBytes += len(bad.Data) + len(bad.Reason) + 32; badBytes > maxBadBytes {
-			last = &wire.Source{First: first, Rows: batch.NewBuilder(s.types).Seal(), Event: last.Event}
+			last = &wire.Source{First: first, Rows: batch.NewBuilder(s.types).Seal(), Event: last.Event, Proc: proc}
 			out = append(out, last)
 			badBytes = len(bad.Data) + len(bad.Reason) + 32
 		}
@@ -195,17 +213,25 @@ func (s *source) inTime(b connector.Block, rows *batch.Batch, refused []connecto
 	return rows, refused, event, nil
 }
 
-// split takes the rows out that have a NULL where there may be none. What it
-// returns is a copy.
-func (s *source) split(b *batch.Batch) (*batch.Batch, []connector.Bad) {
+// split computes what is to be computed of the rows, and takes those out that have a
+// NULL where there may be none. What it returns is a copy.
+func (s *source) split(b *batch.Batch, proc int64) (*batch.Batch, []connector.Bad, error) {
 	if b == nil {
-		return batch.NewBuilder(s.types).Seal(), nil
+		return batch.NewBuilder(s.types).Seal(), nil, nil
+	}
+	b, failed, err := s.rules.computed(&expr.Ctx{}, b, proc)
+	if err != nil {
+		return nil, nil, err
 	}
 	bu := batch.NewBuilder(s.types)
 	var bad []connector.Bad
 rows:
 	for k := range b.Len() {
 		i := b.Row(k)
+		if err := failed[i]; err != nil {
+			bad = append(bad, connector.Bad{Data: []byte(rowText(b, i, len(b.Cols))), Reason: "a generated column: " + err.Error()})
+			continue
+		}
 		for c, col := range s.def.Columns {
 			if col.NotNull && b.Cols[c].Null(i) {
 				bad = append(bad, connector.Bad{Data: []byte(rowText(b, i, len(b.Cols))),
@@ -219,7 +245,7 @@ rows:
 		}
 		bu.AppendFrom(b, i, 1)
 	}
-	return bu.Seal(), bad
+	return bu.Seal(), bad, nil
 }
 
 // appendRecords appends to the stream and does not return before the outcome is
@@ -291,6 +317,7 @@ func (s *source) settle(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	s.uncertain = false
+	s.stamped()
 	s.mu.Unlock()
 	s.e.signalArrival()
 	return nil

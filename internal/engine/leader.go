@@ -34,6 +34,7 @@ type leader struct {
 	positions map[catalog.ID]uint64          // what the next step takes from each source
 	now       int64                          // logical time of the last step
 	events    map[catalog.ID]*tableEvent     // of append-only tables with a watermark
+	ticks     bool                           // a view reads a column of PROCTIME()
 	circuit   wire.Hash                      // of all circuits
 
 	requests  map[uint64]*request
@@ -224,7 +225,7 @@ const timeSteps = 10 * time.Millisecond
 // tellDue tells the coord when the circuits want a step without input.
 func (l *leader) tellDue() {
 	at := int64(coord.NotDue)
-	if next := l.work.NextTime(); next != math.MaxInt64 {
+	if next := l.nextStep(); next != math.MaxInt64 {
 		at = max(next, l.now+timeSteps.Microseconds()) + epochMicros
 	}
 	l.feed(coord.Due{At: at})

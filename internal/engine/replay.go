@@ -171,6 +171,7 @@ func (l *leader) replayChanges(list []wire.Change) {
 func (l *leader) replayStep(ctx context.Context, rec *wire.Step) error {
 	l.replayChanges(rec.Changes)
 	s := &staged{began: time.Now(), step: &wire.Step{N: rec.N, Now: rec.Now}, tables: l.pendingTx}
+	s.recorded = l.recordedProc(rec)
 	if err := l.replayEvents(rec, s); err != nil {
 		return err
 	}

@@ -66,6 +66,8 @@ type source struct {
 	failure   string        // why the connector does not run; "" if it does
 	event     *eventState   // after the last block, or the last row taken; nil without a watermark
 	paced     int64         // up to when the clock has moved the watermark while all were silent
+	proc      int64         // the greatest PROCTIME() of a row, or promised to be reached by all to come
+	stamping  int64         // that of rows on their way to the log; 0: there are none
 	lastIdle  int64         // when the last block without a record was appended
 }
 

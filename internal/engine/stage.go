@@ -38,6 +38,8 @@ type staged struct {
 	ddl     *stagedDDL
 	rowsIn  int64
 	events  []stagedEvent // of the tables whose event time moves
+	// recorded holds, during replay, the marks of PROCTIME() columns of sources.
+	recorded map[catalog.ID]int64
 }
 
 // taken is what a step takes from one source.
@@ -54,14 +56,14 @@ type taken struct {
 func (l *leader) stageStep(c coord.Compute) {
 	s := &staged{began: time.Now()}
 	l.staged, l.outcomes = s, map[uint64]answer{}
-	ids, rejected := l.admit(c.IDs, s)
+	now := max(l.now, l.e.micros())
+	ids, rejected := l.admit(c.IDs, s, now)
 	units, err := l.takeSources(s)
 	if err != nil {
 		l.fail(err)
 		return
 	}
-	now := max(l.now, l.e.micros())
-	if len(ids) == 0 && len(s.taken) == 0 && c.Step > 1 && l.work.NextTime() > now {
+	if len(ids) == 0 && len(s.taken) == 0 && c.Step > 1 && l.nextStep() > now {
 		l.feed(coord.Staged{Rejected: rejected, Taken: units})
 		return
 	}
@@ -79,7 +81,7 @@ func (l *leader) stageStep(c coord.Compute) {
 
 // compute runs the circuits over what is staged and notes the fingerprints.
 func (l *leader) compute(s *staged) error {
-	var feeds []flow.Feed
+	feeds := l.procFeeds(s)
 	for _, t := range s.tables {
 		feeds = append(feeds, flow.Feed{Rel: relKey(t.table), Blocks: []*batch.Batch{t.rows}})
 		s.rowsIn += int64(t.rows.Len())

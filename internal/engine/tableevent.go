@@ -49,12 +49,16 @@ func (l *leader) eventOf(s *staged, table catalog.ID) *eventState {
 	return st
 }
 
-// inTime takes the late rows out of a transaction.
-func (l *leader) inTime(r *request, s *staged) error {
+// inTime takes the late rows out of a transaction, and stamps the others with now.
+func (l *leader) inTime(r *request, s *staged, now int64) error {
 	for i := range r.changes {
 		c := &r.changes[i]
 		t := l.events[c.table]
-		if t == nil || t.filter == nil {
+		if t == nil {
+			continue
+		}
+		c.rows = t.stamp(c.rows, now)
+		if t.filter == nil {
 			continue
 		}
 		rows, err := t.pass(l.eventOf(s, c.table), c.rows)
@@ -94,6 +98,11 @@ func (t *tableEvent) pass(st *eventState, rows *batch.Batch) (*batch.Batch, erro
 
 // tableMarks returns the marks of the tables whose event time the step moves.
 func (l *leader) tableMarks(s *staged) []flow.Feed {
+	for _, id := range sortedKeys(l.events) {
+		if len(l.events[id].rules.proc) > 0 {
+			l.eventOf(s, id) // its mark moves with every step
+		}
+	}
 	var out []flow.Feed
 	for _, ev := range s.events {
 		t := l.events[ev.table]

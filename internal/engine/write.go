@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
@@ -61,6 +62,10 @@ func listed(spec *flow.Spec) *batch.Batch {
 func (env *readEnv) putRows(t plan.Target, rows *batch.Batch, oc *plan.OnConflict) (*change, error) {
 	ectx := env.exprCtx()
 	look := env.lookup(t.Table)
+	rows, err := env.fill(t.Table, rows)
+	if err != nil {
+		return nil, err
+	}
 	// A row that breaks a constraint is an error even if ON CONFLICT would drop it.
 	if err := checkTarget(ectx, t, rows); err != nil {
 		return nil, err
@@ -140,6 +145,9 @@ func (env *readEnv) resolve(ectx *expr.Ctx, t plan.Target, oc *plan.OnConflict, 
 	if err != nil {
 		return err
 	}
+	if now, err = env.fill(t.Table, now); err != nil {
+		return err
+	}
 	if err := checkTarget(ectx, t, now); err != nil {
 		return err
 	}
@@ -159,6 +167,10 @@ func (env *readEnv) update(ctx context.Context, p *plan.Update) (*change, error)
 	}
 	n := len(p.Table.Columns)
 	old, now := sliceColumns(rows, 0, n), sliceColumns(rows, n, 2*n)
+	if now, err = env.fill(p.Table, now); err != nil {
+		return nil, err
+	}
+	rows = &batch.Batch{N: rows.N, Cols: append(append(slices.Clone(old.Cols), now.Cols...), rows.Cols[2*n:]...), Weights: rows.Weights}
 	if err := checkTarget(env.exprCtx(), p.Target, now); err != nil {
 		return nil, err
 	}

@@ -58,6 +58,8 @@ type ddl struct {
 	b    *binder
 	sql  string // the statement's own text
 	text string // the text it stands in
+	// computed says which columns of the table or source have AS or GENERATED.
+	computed []bool
 }
 
 func (d *ddl) cat() *catalog.Catalog { return d.b.p.Catalog }
@@ -99,13 +101,29 @@ func (d *ddl) table(s *sql.CreateTable) catalog.Command {
 		unsupported(s.Inherits[0].Pos(), "INHERITS")
 	}
 	r := d.named(s.Name, catalog.Table)
-	r.AppendOnly = s.AppendOnly
 	r.Options = d.options(s.With)
+	r.AppendOnly = s.AppendOnly || d.appendOnly(r, s.Pos())
 	r.Format = d.format(s.Format)
 	d.elements(r, s.Elems)
 	d.pickNames(r)
 	d.checkOptions(r, s.Pos())
 	return d.create(r, s.IfNotExists)
+}
+
+// appendOnly reads the option by which other systems say APPEND ONLY.
+func (d *ddl) appendOnly(r *catalog.Relation, pos int) bool {
+	for _, name := range []string{"append_only", "appendonly"} {
+		v, ok := r.Option(name)
+		if !ok {
+			continue
+		}
+		on, err := types.Parse(types.T(types.Bool), v, types.Style{})
+		if err != nil {
+			fail(pos, types.CodeInvalidParameter, "invalid value %q for option %q: want true or false", v, name)
+		}
+		return on.I != 0
+	}
+	return false
 }
 
 func (d *ddl) source(s *sql.CreateSource) catalog.Command {
@@ -171,6 +189,16 @@ func (d *ddl) elements(r *catalog.Relation, elems []sql.TableElem) {
 		fail(noPos, types.CodeFeature, "%s without columns is not supported", r.Describe())
 	}
 	sc := d.rowScope(r)
+	for _, e := range elems { // first, since they may give columns their types
+		if c, ok := e.(*sql.ColumnDef); ok {
+			for _, k := range c.Constraints {
+				if k.Kind == sql.ConGenerated {
+					d.generated(r, r.Column(c.Name.Text), k.X, sc)
+				}
+			}
+		}
+	}
+	sc = d.rowScope(r)
 	for _, e := range elems {
 		switch e := e.(type) {
 		case *sql.ColumnDef:
@@ -198,8 +226,10 @@ func (d *ddl) column(r *catalog.Relation, c *sql.ColumnDef) {
 	if r.Column(c.Name.Text) >= 0 {
 		fail(c.Pos(), types.CodeDuplicateColumn, "column %q specified more than once", c.Name.Text)
 	}
-	if c.Type == nil {
-		unsupported(c.Pos(), "a column without a type")
+	d.computed = append(d.computed, slices.ContainsFunc(c.Constraints, func(k sql.ColumnConstraint) bool { return k.Kind == sql.ConGenerated }))
+	if c.Type == nil { // the expression will tell
+		r.Columns = append(r.Columns, catalog.Column{Name: c.Name.Text})
+		return
 	}
 	col := catalog.Column{Name: c.Name.Text, Type: resolveType(c.Type)}
 	switch col.Type.Kind {
@@ -229,8 +259,7 @@ func (d *ddl) columnConstraints(r *catalog.Relation, c *sql.ColumnDef, sc *scope
 			failHint(k.Pos(), types.CodeFeature, "Use a PRIMARY KEY.", "a UNIQUE constraint is not supported yet")
 		case sql.ConReferences:
 			unsupported(k.Pos(), "a foreign key")
-		case sql.ConGenerated:
-			unsupported(k.Pos(), "a generated column")
+		case sql.ConGenerated: // bound before
 		case sql.ConIdentity:
 			unsupported(k.Pos(), "an identity column")
 		default:
@@ -244,6 +273,9 @@ func (d *ddl) columnConstraints(r *catalog.Relation, c *sql.ColumnDef, sc *scope
 
 // defaultValue checks a default: it is computed for each row that leaves the column out.
 func (d *ddl) defaultValue(col *catalog.Column, k sql.ColumnConstraint) {
+	if col.Generated != "" {
+		fail(k.Pos(), types.CodeSyntax, "both default and generation expression specified for column %q of table", col.Name)
+	}
 	if col.Default != "" {
 		fail(k.Pos(), types.CodeSyntax, "multiple default values specified for column %q", col.Name)
 	}
@@ -268,6 +300,9 @@ func (d *ddl) primaryKey(r *catalog.Relation, cols []int, name sql.Ident, pos in
 	}
 	r.PrimaryKey, r.PrimaryKeyName = cols, name.Text
 	for _, c := range cols {
+		if r.Columns[c].ProcTime {
+			unsupported(pos, "a column of PROCTIME() in a primary key")
+		}
 		if k := r.Columns[c].Type.Kind; k == types.Array {
 			unsupported(pos, "an array in a primary key")
 		}
@@ -336,7 +371,14 @@ func (d *ddl) watermark(r *catalog.Relation, w *sql.WatermarkDef, sc *scope) {
 	if t.Kind != types.Timestamp && t.Kind != types.TimestampTZ {
 		fail(w.Column.Pos(), types.CodeDatatypeMismatch, "the watermark's column %q must be a timestamp, not %s", w.Column.Text, typeName(t))
 	}
+	if !r.AppendOnly {
+		failHint(w.Pos(), types.CodeFeature, "Write APPEND ONLY behind the columns: CREATE TABLE ... (...) APPEND ONLY.",
+			"a watermark on table %q, whose rows may change, is not possible", r.Name)
+	}
 	e := d.b.expr(&exprCtx{sc: sc, clause: "WATERMARK"}, w.X)
+	if hasVolatile(e) || d.b.usesNow {
+		fail(w.X.Pos(), "42P17", "functions in a watermark must depend on the row alone")
+	}
 	if e.Type().Kind != t.Kind {
 		fail(w.X.Pos(), types.CodeDatatypeMismatch, "the watermark must be %s like its column, not %s", typeName(t), typeName(e.Type()))
 	}
@@ -417,6 +459,9 @@ func queryColumns(q *Query, list []sql.Ident, pos int) []catalog.Column {
 func (d *ddl) bindQuery(q *sql.Query, kept bool) *Query {
 	b := d.b
 	b.inView = kept
+	if kept {
+		b.top = q
+	}
 	r := b.query(q, nil, nil)
 	if len(b.params) > 0 {
 		fail(q.Pos(), "42P02", "there is no parameter $1")
@@ -611,7 +656,8 @@ func (p *Planner) PlanRelation(rel *catalog.Relation) (out *Query, err error) {
 	defer guard(&err)
 	b := p.binder()
 	b.inView, b.path, b.ttl = true, rel.SearchPath, stateTTL(rel.Options)
-	r := b.query(parseQuery(rel.Query, rel.Describe()), nil, nil)
+	b.top = parseQuery(rel.Query, rel.Describe())
+	r := b.query(b.top, nil, nil)
 	r.order = nil
 	if len(r.cols) != len(rel.Columns) {
 		fail(noPos, types.CodeInternal, "%s gives %d columns, %d expected", rel.Describe(), len(r.cols), len(rel.Columns))

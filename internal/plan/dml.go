@@ -77,6 +77,9 @@ func (b *binder) target(n sql.Name, verb string) *catalog.Relation {
 	rel := b.relation(n)
 	switch rel.Kind {
 	case catalog.Table:
+		if rel.AppendOnly && verb != "insert into" && verb != "copy to" {
+			failHint(n.Pos(), types.CodeWrongObject, "Its rows are never changed.", "cannot %s append-only table %q", verb, rel.Name)
+		}
 		return rel
 	case catalog.Virtual:
 		fail(n.Pos(), "42501", "permission denied for table %s", rel.Name)
@@ -230,6 +233,7 @@ func (b *binder) insertSource(s *sql.Insert, rel *catalog.Relation, cols []int, 
 		src = b.insertQuery(s.Source, ctes)
 		checkWidth(s, len(src.cols), cols, itemPos(s.Source, min(len(cols), max(len(src.cols)-1, 0))))
 		for i := range src.cols {
+			noValueFor(rel, cols[i], itemPos(s.Source, i))
 			given[cols[i]] = b.assign(b.value(src, i), rel.Columns[cols[i]], itemPos(s.Source, i))
 		}
 	}
@@ -291,6 +295,7 @@ func (b *binder) insertValues(v *sql.Values, s *sql.Insert, rel *catalog.Relatio
 		cells := make([]expr.Expr, len(rel.Columns))
 		for i, x := range row {
 			if _, isDefault := x.(*sql.DefaultExpr); !isDefault {
+				noValueFor(rel, cols[i], x.Pos())
 				cells[cols[i]] = b.assign(b.expr(ctx, x), rel.Columns[cols[i]], x.Pos())
 			}
 		}
@@ -316,6 +321,9 @@ func (b *binder) onConflict(oc *sql.OnConflict, rel *catalog.Relation, v *rangeV
 	out := &OnConflict{}
 	if !oc.Update {
 		return out
+	}
+	if rel.AppendOnly {
+		failHint(oc.Pos(), types.CodeWrongObject, "ON CONFLICT DO NOTHING is possible.", "cannot update append-only table %q", rel.Name)
 	}
 	if len(oc.Columns) == 0 && oc.Constraint.Text == "" {
 		failHint(oc.Pos(), types.CodeSyntax, "For example, ON CONFLICT (column_name).",
@@ -400,6 +408,9 @@ func (b *binder) assignments(list []sql.SetClause, rel *catalog.Relation, ctx *e
 			if _, isDefault := vals[i].(*sql.DefaultExpr); isDefault {
 				out[c] = b.defaultOf(rel, c)
 				continue
+			}
+			if rel.Columns[c].Generated != "" {
+				failDetail(s.Targets[i].Pos(), codeGenerated, generatedDetail(rel, c), "column %q can only be updated to DEFAULT", rel.Columns[c].Name)
 			}
 			out[c] = b.assign(b.expr(ctx, vals[i]), rel.Columns[c], vals[i].Pos())
 		}
@@ -558,7 +569,7 @@ func (p *Planner) PlanCopyFrom(s *sql.Copy) (out *Copy, err error) {
 		unsupported(s.Where.Pos(), "COPY ... WHERE")
 	}
 	rel := b.target(s.Table, "copy to")
-	c := &Copy{Target: b.constraints(rel), Columns: columns(rel, s.Columns), Defaults: make([]expr.Expr, len(rel.Columns))}
+	c := &Copy{Target: b.constraints(rel), Columns: copyColumns(rel, s.Columns), Defaults: make([]expr.Expr, len(rel.Columns))}
 	for i := range rel.Columns {
 		if !slices.Contains(c.Columns, i) {
 			c.Defaults[i] = b.defaultOf(rel, i)
@@ -578,7 +589,7 @@ func (p *Planner) PlanCopyTo(s *sql.Copy) (out *Query, err error) {
 	}
 	item := b.readRelation(rel, s.Table.Pos())
 	r := &result{node: item.node}
-	for _, i := range columns(rel, s.Columns) {
+	for _, i := range copyColumns(rel, s.Columns) {
 		r.cols = append(r.cols, item.cols[i])
 	}
 	return b.finish(r, "copy"), nil

@@ -29,6 +29,11 @@ func unsupported(pos int, format string, args ...any) {
 	fail(pos, types.CodeFeature, format+" is not supported yet", args...)
 }
 
+// failDetail is fail with a detail.
+func failDetail(pos int, code, detail, format string, args ...any) {
+	failWith(pos, &types.Error{Code: code, Message: fmt.Sprintf(format, args...), Detail: detail})
+}
+
 func failWith(pos int, e *types.Error) {
 	if pos >= 0 {
 		e = e.At(pos)

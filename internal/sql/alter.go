@@ -226,7 +226,7 @@ func (p *parser) alterAdd(x *AlterAction, kind string) {
 	}
 	p.accept("column")
 	x.Kind, x.IfNotExists = AlterAddColumn, p.ifNotExists()
-	x.Column = p.columnDef(kind == "source")
+	x.Column = p.columnDef()
 }
 
 // alterColumn reads what follows ALTER [COLUMN] name.

@@ -11,10 +11,10 @@ func (p *parser) tableElem() TableElem {
 	if c := p.tableConstraint(); c != nil {
 		return c
 	}
-	return p.columnDef(false)
+	return p.columnDef()
 }
 
-// sourceElem reads an element of CREATE SOURCE, whose columns may be computed: name [type] AS expr.
+// sourceElem reads an element of CREATE SOURCE.
 func (p *parser) sourceElem() TableElem {
 	if p.isWords("watermark", "for") {
 		return p.watermark()
@@ -22,7 +22,7 @@ func (p *parser) sourceElem() TableElem {
 	if c := p.tableConstraint(); c != nil {
 		return c
 	}
-	return p.columnDef(true)
+	return p.columnDef()
 }
 
 func (p *parser) watermark() *WatermarkDef {
@@ -47,10 +47,11 @@ func (p *parser) likeClause() TableElem {
 	return l
 }
 
-// columnDef reads name type constraints.
-func (p *parser) columnDef(source bool) *ColumnDef {
+// columnDef reads name type constraints. Beyond PostgreSQL a column may be computed by
+// name [type] AS expr.
+func (p *parser) columnDef() *ColumnDef {
 	c := &ColumnDef{At: p.here(), Name: p.colID()}
-	if !source || !p.isWord("as") {
+	if !p.isWord("as") {
 		c.Type = p.typeName()
 	}
 	if p.accept("compression") {
