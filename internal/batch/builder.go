@@ -78,14 +78,6 @@ func (bu *Builder) AppendFrom(src *Batch, i int, weight int64) {
 	bu.b.N++
 }
 
-// AppendBatch appends the selected rows of src with their weights.
-func (bu *Builder) AppendBatch(src *Batch) {
-	for k, n := 0, src.Len(); k < n; k++ {
-		i := src.Row(k)
-		bu.AppendFrom(src, i, src.Weight(i))
-	}
-}
-
 // Col returns column c for appending to it directly; every column must get the
 // same number of values before EndRow or EndRows.
 func (bu *Builder) Col(c int) *Column { return &bu.b.Cols[c] }
