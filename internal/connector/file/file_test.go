@@ -294,9 +294,15 @@ func step(rows ...string) *batch.Batch {
 	return bu.Seal()
 }
 
+// sink opens a sink; word is its format and perhaps an envelope.
 func sink(t *testing.T, l *logs, path, word string) *Sink {
 	t.Helper()
-	s, err := NewSink(config(l, map[string]string{"path": path, "format": word}))
+	options := map[string]string{"path": path}
+	envelope := ""
+	if options["format"], envelope, _ = strings.Cut(word, " "); envelope != "" {
+		options["envelope"], options["key"] = envelope, "b"
+	}
+	s, err := NewSink(config(l, options))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,7 +311,7 @@ func sink(t *testing.T, l *logs, path, word string) *Sink {
 
 // TestSinkWritesEachChangeOnce cuts the file anywhere behind what was reported, as a crash does.
 func TestSinkWritesEachChangeOnce(t *testing.T) {
-	for _, word := range []string{"json", "csv"} {
+	for _, word := range []string{"json", "csv", "json upsert", "csv upsert", "json debezium"} {
 		const steps = 40
 		fill := func(o *conntest.Outlet) {
 			for n := uint64(1); n <= steps; n++ {

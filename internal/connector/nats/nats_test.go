@@ -509,6 +509,50 @@ func TestSinkWithoutStreamPublishes(t *testing.T) {
 	}
 }
 
+func TestSinkEnvelopes(t *testing.T) {
+	ctx, f, conn, _ := start(t)
+	added := batch.NewBuilder([]types.Type{types.T(types.Int8), types.T(types.Text)})
+	added.AppendRow([]types.Value{types.IntValue(types.Int8, 5), types.TextValue("x")}, 2)
+	for i, c := range []struct {
+		options map[string]string
+		b       *batch.Batch
+		want    []string
+	}{
+		{map[string]string{"envelope": "plain"}, added.Seal(), []string{`{"a":5,"b":"x"}`, `{"a":5,"b":"x"}`}},
+		{map[string]string{"envelope": "upsert", "key": "b"}, step("x", "y"),
+			[]string{`{"_step":3,"_index":0,"_op":"upsert","a":0,"b":"x"}`, `{"_step":3,"_index":1,"_op":"delete","b":"y"}`}},
+		{map[string]string{"envelope": "debezium", "key": "b"}, step("x", "y"),
+			[]string{`{"_step":3,"_index":0,"op":"c","key":{"b":"x"},"before":null,"after":{"a":0,"b":"x"}}`,
+				`{"_step":3,"_index":1,"op":"d","key":{"b":"y"},"before":{"a":1,"b":"y"},"after":null}`}},
+	} {
+		subject := fmt.Sprint("envelope.", i)
+		sub, err := conn.SubscribeSync(subject)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Flush()
+		out := &conntest.Outlet{}
+		out.Add(3, c.b)
+		c.options["subject"] = subject
+		cfg := config(f, &logs{}, c.options)
+		cfg.AppendOnly = true
+		s, err := NewSink(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop, _ := run(ctx, func(ctx context.Context) error { return s.Run(ctx, out) })
+		for k, want := range c.want {
+			m, err := sub.NextMsgWithContext(ctx)
+			if err != nil || string(m.Data) != want || m.Header.Get(headerIndex) != fmt.Sprint(k) {
+				t.Fatalf("%v: got %s %v, %v\nwant %s", c.options, m.Data, m.Header, err, want)
+			}
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for _, c := range []struct {
 		options map[string]string
