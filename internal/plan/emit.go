@@ -220,7 +220,7 @@ func (e *emitter) emit(n node, need colSet) rel {
 	case *values:
 		return e.values(x)
 	case *filter:
-		return e.filter(x, ins[0])
+		return e.filter(x, ins[0], need)
 	case *project:
 		var cols []int
 		var es []expr.Expr

@@ -1,6 +1,9 @@
 package plan
 
 import (
+	"slices"
+	"strconv"
+
 	"github.com/tidemill/tidemill/internal/expr"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/types"
@@ -197,38 +200,50 @@ func (b *binder) boundNow(op string, e expr.Expr, w *nowBounds) {
 	}
 }
 
-// filter emits a filter, its temporal part last, so that less is kept of it.
-func (e *emitter) filter(x *filter, in rel) rel {
+// filter emits a filter, its temporal part last and over the columns that are needed
+// only, so that less is kept.
+func (e *emitter) filter(x *filter, in rel, need colSet) rel {
 	plain, w := e.b.splitNow(x.preds)
 	if pred := andOf(plain); pred != nil {
 		at := e.at(in.node)
 		in.node = e.add(&flow.Filter{Pred: e.place(pred, in.pos)}, []int{in.node}, at.Out, at.Names)
 	}
-	if len(w.from)+len(w.until) == 0 {
+	bounds := append(w.from[:len(w.from):len(w.from)], w.until...)
+	if len(bounds) == 0 {
 		return in
 	}
-	at := e.at(in.node)
-	p, f := &flow.Project{}, &flow.TimeFilter{}
-	ts, ns := append([]types.Type{}, at.Out...), append([]string{}, at.Names...)
-	for i, t := range at.Out {
-		c := expr.Col{Index: i, T: t}
-		if i < len(at.Names) {
-			c.Name = at.Names[i]
+	keep := colSet{}
+	addAll(keep, need)
+	var extra []expr.Expr
+	for _, x := range bounds {
+		if c, ok := x.(expr.Col); ok {
+			keep.add(c.Index)
+		} else {
+			extra = append(extra, x)
 		}
-		p.Exprs = append(p.Exprs, c)
 	}
-	put := func(x expr.Expr, name string) int {
-		p.Exprs, ts, ns = append(p.Exprs, e.place(x, in.pos)), append(ts, x.Type()), append(ns, name)
-		return len(ts) - 1
+	out := e.narrow(in, x.in.out(), keep, extra)
+	f, next := &flow.TimeFilter{}, out.width-len(extra)
+	for i, x := range bounds {
+		at := next
+		if c, ok := x.(expr.Col); ok {
+			at = placeOf(c.Index, out.pos, c.Name)
+		} else {
+			next++
+		}
+		if i < len(w.from) {
+			f.From = append(f.From, at)
+		} else {
+			f.Until = append(f.Until, at)
+		}
 	}
-	for _, x := range w.from {
-		f.From = append(f.From, put(x, "enters"))
+	at := e.at(out.node)
+	names := slices.Clone(at.Names)
+	for k := range extra {
+		names[out.width-len(extra)+k] = "bound" + strconv.Itoa(k+1)
 	}
-	for _, x := range w.until {
-		f.Until = append(f.Until, put(x, "leaves"))
-	}
-	n := e.add(p, []int{in.node}, ts, ns)
-	return rel{node: e.add(f, []int{n}, ts, ns), pos: in.pos, width: len(ts)}
+	out.node = e.add(f, []int{out.node}, at.Out, names)
+	return out
 }
 
 // timePlan is what the binder knows of the time in a view.

@@ -56,13 +56,18 @@ var notTimeFilters = []string{
 func timesCatalog(t *testing.T) *catalog.Catalog {
 	t.Helper()
 	cat := catalog.New(nil)
-	text := "CREATE TABLE x (ts TIMESTAMP, tz TIMESTAMPTZ, d DATE, i INT)"
-	stmts, err := sql.Parse(text, sql.Options{})
-	if err != nil {
-		t.Fatal(err)
+	for _, text := range []string{
+		"CREATE TABLE x (ts TIMESTAMP, tz TIMESTAMPTZ, d DATE, i INT)",
+		"CREATE TABLE y (ts TIMESTAMP, tz TIMESTAMPTZ, d DATE, i INT) APPEND ONLY",
+	} {
+		stmts, err := sql.Parse(text, sql.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		cat = execDDL(testPlanner(cat), cat, stmts[0], text, &out)
 	}
-	var out strings.Builder
-	return execDDL(testPlanner(cat), cat, stmts[0], text, &out)
+	return cat
 }
 
 // TestTimeFilters evaluates each condition as a view does, by its bounds, and as an
@@ -152,12 +157,16 @@ func TestStateTTL(t *testing.T) {
 	for _, c := range []struct {
 		query string
 		want  int
+		width int // columns of the rows that are kept
 	}{
-		{"SELECT i + 1 AS j FROM x WHERE i > 0", 0},
-		{"SELECT i, count(*) FROM x GROUP BY i", 1},
-		{"SELECT a.i FROM x a JOIN x b ON a.i = b.i", 1},
-		{"SELECT i FROM x UNION ALL SELECT 1", 0},
-		{"SELECT DISTINCT i FROM x", 1},
+		{"SELECT i + 1 AS j FROM x WHERE i > 0", 0, 0},
+		{"SELECT i, count(*) FROM x GROUP BY i", 1, 4},
+		{"SELECT a.i FROM x a JOIN x b ON a.i = b.i", 1, 4},
+		{"SELECT i FROM x UNION ALL SELECT 1", 0, 0},
+		{"SELECT DISTINCT i FROM x", 1, 4},
+		{"SELECT i, count(*) FROM y WHERE d IS NOT NULL GROUP BY i", 1, 1},
+		{"SELECT i, count(*) FROM y GROUP BY i UNION ALL SELECT i, 1 FROM y WHERE i > 1", 1, 4},
+		{"SELECT y.i, b.d FROM y JOIN x b ON y.i = b.i AND y.d > b.d", 2, 0},
 	} {
 		text := "CREATE MATERIALIZED VIEW v WITH (state_ttl = '90 min') AS " + c.query
 		stmts, err := sql.Parse(text, sql.Options{})
@@ -176,6 +185,9 @@ func TestStateTTL(t *testing.T) {
 		for _, node := range q.Spec.Nodes {
 			if x, ok := node.Op.(*flow.Expire); ok {
 				n++
+				if c.width > 0 && len(node.Out) != c.width {
+					t.Errorf("%s: rows of %d columns are kept, want %d", c.query, len(node.Out), c.width)
+				}
 				if x.TTL != 90*60*1_000_000 {
 					t.Errorf("%s: time to live is %d", c.query, x.TTL)
 				}

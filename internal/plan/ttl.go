@@ -36,32 +36,63 @@ func stateTTL(options []catalog.Option) int64 {
 // ttl after they came, and reports whether there is one. Inputs from which only
 // linear operators lead to the output stay as they are: nothing is kept of them.
 func expireInputs(s *flow.Spec, ttl int64) (*flow.Spec, bool) {
-	held := make([]bool, len(s.Nodes)) // something is kept of the node's output
-	for i := len(s.Nodes) - 1; i >= 0; i-- {
+	n := len(s.Nodes)
+	held := make([]bool, n) // something is kept of the node's output
+	readers := make([][]int, n)
+	for i := n - 1; i >= 0; i-- {
 		for port, x := range s.Nodes[i].In {
 			held[x] = held[x] || held[i] || keeps(s.Nodes[i].Op, port)
+			readers[x] = append(readers[x], i)
 		}
 	}
-	out, at, any := &flow.Spec{}, make([]int, len(s.Nodes)), false
+	behind := make([]bool, n) // the rows of this node expire
+	only := make([]bool, n)
+	found := false
+	for i := range s.Nodes {
+		if op, ok := s.Nodes[i].Op.(*flow.Input); ok && held[i] {
+			at := i
+			if op.AppendOnly {
+				at = narrowest(s, i, readers)
+			}
+			behind[at], only[at], found = true, op.AppendOnly, true
+		}
+	}
+	out, at := &flow.Spec{}, make([]int, n)
 	for i, n := range s.Nodes {
 		in := make([]int, len(n.In))
 		for k, x := range n.In {
 			in[k] = at[x]
 		}
 		n.In = in
-		if len(in) == 0 {
-			n.In = nil
-		}
 		out.Nodes = append(out.Nodes, n)
 		at[i] = len(out.Nodes) - 1
-		if op, ok := n.Op.(*flow.Input); ok && held[i] {
-			any = true
-			x := flow.Node{Op: &flow.Expire{TTL: ttl, AppendOnly: op.AppendOnly}, In: []int{at[i]}, Out: n.Out, Names: n.Names}
+		if behind[i] {
+			x := flow.Node{Op: &flow.Expire{TTL: ttl, AppendOnly: only[i]}, In: []int{at[i]}, Out: n.Out, Names: n.Names}
 			out.Nodes = append(out.Nodes, x)
 			at[i]++
 		}
 	}
-	return out, any
+	return out, found
+}
+
+// narrowest goes from an append-only input on to where its rows are fewest and
+// shortest before anything else reads them. A row that is never withdrawn expires at
+// the same time there.
+func narrowest(s *flow.Spec, i int, readers [][]int) int {
+	for len(readers[i]) == 1 {
+		next := readers[i][0]
+		switch s.Nodes[next].Op.(type) {
+		case *flow.Filter:
+		case *flow.Project:
+			if len(s.Nodes[next].Out) > len(s.Nodes[i].Out) {
+				return i
+			}
+		default:
+			return i
+		}
+		i = next
+	}
+	return i
 }
 
 // keeps reports whether an operator keeps something of what comes on a port. Rows
