@@ -42,9 +42,14 @@ func (r *ring) add(step uint64, b *batch.Batch) {
 		r.lost = r.entries[drop].step
 		drop++
 	}
-	if drop > 0 {
-		r.entries = append([]ringEntry(nil), r.entries[drop:]...)
-	}
+	r.cut(drop)
+}
+
+// cut takes the first n entries out. What is left moves when the slice is full, and
+// not at every step.
+func (r *ring) cut(n int) {
+	clear(r.entries[:n])
+	r.entries = r.entries[n:]
 }
 
 // forget drops everything up to step: nobody will ask for it.
@@ -58,7 +63,7 @@ func (r *ring) forget(step uint64) {
 	for _, e := range r.entries[:n] {
 		r.bytes -= e.rows.SizeBytes()
 	}
-	r.entries = append([]ringEntry(nil), r.entries[n:]...)
+	r.cut(n)
 	r.lost = max(r.lost, step)
 }
 
