@@ -15,6 +15,9 @@ race: ## the concurrent packages under the race detector (needs a C compiler)
 prove: ## the long proofs: 50 rounds of kill -9, ten minutes of random SQL against PostgreSQL, random circuits
 	TIDEMILL_PROVE=1 go test -count=1 -timeout 60m -run 'Kill|Random|Circuits' ./internal/e2e ./internal/sqltest ./internal/flow ./internal/engine
 
+soak: ## 50 million events through every kind of query whose state is bounded
+	TIDEMILL_SOAK=1 go test -count=1 -timeout 120m -v -run Soak ./bench/nexmark
+
 bench: ## the benchmarks that the figures in docs come from
 	go test -run '^$$' -bench . ./internal/flow ./internal/state ./internal/expr ./internal/format ./internal/batch
 
