@@ -65,7 +65,8 @@ func SQL(query string) (string, error) {
 // PostgresSQL returns what gives PostgreSQL's answer to a query over tables of the
 // same names. Variants that only say when answers come have their query's.
 func PostgresSQL(query string) (string, error) {
-	for _, name := range []string{query, strings.TrimSuffix(query, "-close"), strings.TrimSuffix(query, "-rank")} {
+	variant := strings.TrimSuffix(query, "-close")
+	for _, name := range []string{query, variant, strings.TrimSuffix(variant, "-rank")} {
 		if b, err := files.ReadFile("postgres/" + name + ".sql"); err == nil {
 			return string(b), nil
 		}
