@@ -349,14 +349,16 @@ func (l *leader) answers(a coord.Answer) {
 		l.e.bytes.give(r.bytes)
 		r.bytes = 0
 		ans := answer{step: l.coord.CommittedStep()}
-		switch a.Outcome {
-		case coord.Done, coord.Rejected:
+		switch {
+		case a.Outcome == coord.Done || a.Outcome == coord.Rejected:
 			if known, ok := l.outcomes[id]; ok {
 				ans.err, ans.effect = known.err, known.effect
 			}
-		case coord.Unknown:
+		case a.Outcome == coord.Unknown:
 			ans.err = &types.Error{Code: "08007", Message: "the outcome of the transaction is not known", Detail: l.coord.Reason(),
 				Hint: "Look whether its rows are there before trying again."}
+		case l.e.ctx.Err() != nil:
+			ans.err = errClosed()
 		default:
 			ans.err = &types.Error{Code: "57P04", Message: "the pipeline does not take writes any more", Detail: l.coord.Reason()}
 		}
@@ -390,11 +392,13 @@ func (l *leader) publishSnapshot() {
 			marks[id] = m
 		}
 	}
-	l.e.snap.Store(&Snapshot{
+	snap := &Snapshot{
 		marks: marks,
 		Step:  l.coord.CommittedStep(), Now: l.now, Catalog: l.cat, rels: l.snaps,
 		positions: maps.Clone(l.positions), sources: sources, rings: l.rings, held: l.held,
-	})
+	}
+	l.noteEvents(snap)
+	l.e.snap.Store(snap)
 	l.e.published.send()
 }
 

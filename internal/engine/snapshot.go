@@ -20,6 +20,8 @@ type Snapshot struct {
 	sources   map[catalog.ID]*source
 	rings     map[catalog.ID]*ring   // recent changes, which go on beyond this step
 	held      map[catalog.ID]int64   // bytes of each relation
+	late      map[catalog.ID]uint64  // rows that came too late, of relations with a watermark
+	allowed   map[catalog.ID]int64   // their allowed lateness in microseconds
 	marks     map[catalog.ID][]int64 // of the columns of each relation that has some
 }
 

@@ -41,6 +41,8 @@ var (
 	descState       = desc("state_bytes", "What a relation holds: its rows and the state of its circuit.", "relation")
 	descRows        = desc("relation_rows", "Rows that a relation holds.", "relation")
 	descLag         = desc("source_lag_rows", "Rows of a source that are durable and in no step yet.", "source")
+	descLate        = desc("late_rows_total", "Rows that came too late for the watermark of their source or table.", "relation")
+	descWatermark   = desc("watermark_seconds", "The watermark of a column, in Unix time.", "relation", "column")
 	descConns       = desc("sql_connections", "SQL clients connected now.")
 	descConnsTotal  = desc("sql_connections_total", "SQL clients there have been.")
 )
@@ -80,6 +82,15 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, s := range e.Sources() {
 		gauge(descLag, s.PendingRows, s.Schema+"."+s.Name)
+	}
+	for _, w := range e.Watermarks(snap) {
+		schema := snap.Catalog.ByID(w.Relation).Schema
+		if w.Declared {
+			ch <- prometheus.MustNewConstMetric(descLate, prometheus.CounterValue, float64(w.Late), schema+"."+w.Name)
+		}
+		if !w.Watermark.Null {
+			ch <- prometheus.MustNewConstMetric(descWatermark, prometheus.GaugeValue, float64(w.Watermark.I+epochMicros)/1e6, schema+"."+w.Name, w.Column)
+		}
 	}
 	if c.n.pg != nil {
 		now, total := c.n.pg.Connections()

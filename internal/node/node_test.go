@@ -312,6 +312,7 @@ func TestSystemTables(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	n := start(t, config(t.TempDir()))
 	traffic(t, n)
+	query(t, n, "CREATE TABLE notes (at timestamp, WATERMARK FOR at AS at) APPEND ONLY; INSERT INTO notes VALUES ('2026-01-01')")
 	docs, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
@@ -331,7 +332,7 @@ func TestMetrics(t *testing.T) {
 	}
 	for _, line := range []string{
 		"tidemill_quarantined_total 1", "tidemill_row_errors_total 1", "tidemill_transactions_rejected_total 0",
-		"tidemill_rows_in_total 5", "tidemill_rows_out_total 4", // two of the view, two of the sink
+		"tidemill_rows_in_total 6", "tidemill_rows_out_total 4", // two of the view, two of the sink
 		`tidemill_relation_rows{relation="public.accounts"} 2`, `tidemill_relation_rows{relation="public.per_page"} 2`,
 		`tidemill_source_lag_rows{source="public.clicks"} 0`, "tidemill_sql_connections 0", "go_goroutines ", "process_open_fds ",
 	} {

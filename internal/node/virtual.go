@@ -6,6 +6,7 @@ import (
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/engine"
+	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/plan"
 	"github.com/tidemill/tidemill/internal/syscat"
 	"github.com/tidemill/tidemill/internal/types"
@@ -67,6 +68,8 @@ func (v *virtual) Rows(ctx context.Context, rel *catalog.Relation, sys *engine.S
 		v.sessions(env, sys)
 	case "tidemill.sources":
 		sources(env, sys)
+	case "tidemill.watermarks":
+		watermarks(env, sys)
 	case "tidemill.sinks":
 		sinks(env, sys)
 	case "tidemill.relations", "pg_catalog.pg_stat_user_tables":
@@ -109,7 +112,30 @@ func sources(env *syscat.Env, sys *engine.SystemView) {
 		}
 		env.Sources = append(env.Sources, syscat.SourceInfo{ID: catalog.ID(s.ID), Name: s.Name, State: state, Error: s.Failure,
 			Connector: connectorOf(sys.Snapshot.Catalog.ByID(catalog.ID(s.ID))),
-			Position:  s.Position, Lag: s.PendingRows})
+			Position:  s.Position, Lag: s.PendingRows, Watermark: timestampOr(s.Watermark),
+			LateRows: s.Late, Partitions: s.Partitions, IdlePartitions: s.Idle})
+	}
+}
+
+// timestampOr is a mark as a timestamp, NULL if there is none.
+func timestampOr(mark int64) types.Value {
+	if mark == flow.NoMark {
+		return types.NullOf(types.T(types.Timestamp))
+	}
+	return types.IntValue(types.Timestamp, mark)
+}
+
+func watermarks(env *syscat.Env, sys *engine.SystemView) {
+	for _, w := range sys.Engine.Watermarks(sys.Snapshot) {
+		info := syscat.WatermarkInfo{Relation: w.Relation, Name: w.Name, Kind: w.Kind, Column: w.Column, Watermark: w.Watermark,
+			Lag: types.NullOf(types.T(types.Interval))}
+		if !w.Watermark.Null {
+			info.Lag = types.Value{T: types.T(types.Interval), V: types.IntervalVal{Micros: w.LagMicros}}
+		}
+		if w.Declared {
+			info.LateRows = w.Late
+		}
+		env.Watermarks = append(env.Watermarks, info)
 	}
 }
 

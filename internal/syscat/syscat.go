@@ -28,6 +28,7 @@ type Env struct {
 	Sinks      []SinkInfo
 	Quarantine []QuarantineRow
 	Errors     []ErrorRow
+	Watermarks []WatermarkInfo
 	Operators  []OperatorInfo
 }
 
@@ -55,6 +56,22 @@ type SourceInfo struct {
 	Lag       int64  // blocks or rows that are durable and not applied yet
 	State     string // running, paused, failed
 	Error     string // the last one; empty if none
+	// Of event time.
+	Watermark      types.Value // a timestamp; NULL if there is none
+	LateRows       uint64
+	Partitions     int
+	IdlePartitions int
+}
+
+// WatermarkInfo is the watermark of a column of a relation.
+type WatermarkInfo struct {
+	Relation  catalog.ID
+	Name      string
+	Kind      string
+	Column    string
+	Watermark types.Value // a timestamp; NULL if there is none yet
+	Lag       types.Value // an interval behind the clock
+	LateRows  any         // nil if no row of the relation can be late
 }
 
 // ViewInfo is how a table, view or index is held.

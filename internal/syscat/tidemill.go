@@ -9,10 +9,17 @@ func tide(name string, id catalog.ID, columns string, fill func(*Env, *rows)) Ta
 // tidemillTables say what runs here and how it is doing.
 func tidemillTables() []Table {
 	return []Table{
-		tide("sources", 13151, "id oid, name name, connector text, state text, position int8, lag int8, error text",
+		tide("sources", 13151, "id oid, name name, connector text, state text, position int8, lag int8, error text, "+
+			"watermark timestamp, late_rows int8, partitions int4, idle_partitions int4",
 			func(e *Env, r *rows) {
 				for _, s := range e.Sources {
-					r.add(s.ID, s.Name, s.Connector, s.State, s.Position, s.Lag, orNull(s.Error))
+					r.add(s.ID, s.Name, s.Connector, s.State, s.Position, s.Lag, orNull(s.Error), s.Watermark, s.LateRows, s.Partitions, s.IdlePartitions)
+				}
+			}),
+		tide("watermarks", 13158, "relation oid, name name, kind text, column_name name, watermark timestamp, lag interval, late_rows int8",
+			func(e *Env, r *rows) {
+				for _, w := range e.Watermarks {
+					r.add(w.Relation, w.Name, w.Kind, w.Column, w.Watermark, w.Lag, w.LateRows)
 				}
 			}),
 		tide("relations", 13152, "id oid, name name, kind text, rows int8, bytes int8, step int8", func(e *Env, r *rows) {
