@@ -1,35 +1,126 @@
 package batch
 
+import "github.com/tidemill/tidemill/internal/types"
+
 // Consolidator turns any Z-set into its canonical form. It keeps scratch memory
 // between calls; one owner.
 type Consolidator struct {
-	sorter Sorter
-	rows   []uint32
+	sorter  Sorter
+	rows    []uint32 // kept
+	weights []int64  // theirs
 }
 
 // Consolidate sums the weights of identical rows and drops zeros.
 // In: selected rows in any order. Out: a sealed batch of the rows left, ordered by
 // keys and then by the whole row, with fresh memory. A row whose weights all are +1
-// needs no Weights. Cost: O(n log n).
+// needs no Weights. Cost: O(n log n) in the worst case, a few passes over the rows'
+// keys in most.
 // Source: Budiu et al., "DBSP", VLDB 2023, section 2.
 func (cs *Consolidator) Consolidate(b *Batch, keys []Key) *Batch {
-	cs.rows = cs.sorter.Sort(cs.rows[:0], b, keys)
-	bu := NewBuilder(b.Types())
-	cs.merge(b, func(i int, w int64) { bu.AppendFrom(b, i, w) })
-	return bu.Seal()
+	rows, weights := cs.sum(b, keys)
+	out := gatherFresh(b, rows)
+	out.Weights = sealWeights(weights)
+	for c := range out.Cols {
+		out.Cols[c].compact()
+	}
+	return out
 }
 
-// merge hands on each distinct row of the sorted rows with its summed weight.
-func (cs *Consolidator) merge(b *Batch, keep func(row int, weight int64)) {
-	for k := 0; k < len(cs.rows); {
-		i := int(cs.rows[k])
+// Take is Consolidate of the rows of bu, which is empty after that. The text of bu
+// goes over to the result if most of it is still in use, and is not copied.
+func (cs *Consolidator) Take(bu *Builder, keys []Key) *Batch {
+	b := bu.View()
+	rows, weights := cs.sum(b, keys)
+	out := gatherFresh(b, rows)
+	out.Weights = sealWeights(weights)
+	for c := range out.Cols {
+		o := &out.Cols[c]
+		if 2*len(rows) < b.N || o.Type.Layout() != types.LayoutStr {
+			o.compact()
+		} else {
+			bu.b.Cols[c].Bytes = nil
+		}
+	}
+	bu.Reset()
+	return out
+}
+
+// sum returns the rows of the canonical form in order, and their weights, nil if all
+// are 1. Both are scratch.
+func (cs *Consolidator) sum(b *Batch, keys []Key) ([]uint32, []int64) {
+	s := &cs.sorter
+	s.sort(b, keys)
+	defer func() { s.b = nil }()
+	if s.same == nil && b.Weights == nil {
+		return s.rows, nil
+	}
+	cs.rows, cs.weights = cs.rows[:0], cs.weights[:0]
+	ones := true
+	for k := 0; k < len(s.rows); {
+		i := int(s.rows[k])
 		w := b.Weight(i)
-		for k++; k < len(cs.rows) && CompareWhole(b, i, b, int(cs.rows[k])) == 0; k++ {
-			w += b.Weight(int(cs.rows[k]))
+		for k++; k < len(s.rows) && s.same != nil && s.same.Get(k); k++ {
+			w += b.Weight(int(s.rows[k]))
 		}
 		if w != 0 {
-			keep(i, w)
+			cs.rows = append(cs.rows, uint32(i))
+			cs.weights = append(cs.weights, w)
+			ones = ones && w == 1
 		}
+	}
+	if ones {
+		return cs.rows, nil
+	}
+	return cs.rows, cs.weights
+}
+
+func sealWeights(ws []int64) []int64 {
+	if ws == nil {
+		return nil
+	}
+	return append(make([]int64, 0, len(ws)), ws...)
+}
+
+// gatherFresh is Gather, without weights, into memory of just the size.
+func gatherFresh(b *Batch, rows []uint32) *Batch {
+	out := &Batch{N: len(rows), Cols: make([]Column, len(b.Cols))}
+	for c := range b.Cols {
+		o, src, n := &out.Cols[c], &b.Cols[c], len(rows)
+		switch src.Type.Layout() {
+		case types.LayoutBool:
+			o.U8 = make([]uint8, n)
+		case types.LayoutInt:
+			o.I64 = make([]int64, n)
+		case types.LayoutFloat:
+			o.F64 = make([]float64, n)
+		case types.LayoutDec:
+			o.Dec = make([]types.Decimal, n)
+		case types.LayoutIvl:
+			o.Ivl = make([]types.IntervalVal, n)
+		case types.LayoutStr:
+			o.Str = make([]Ref, n)
+		}
+		GatherColumn(o, src, rows)
+	}
+	return out
+}
+
+// compact gives c bytes of its own, in the order of its rows.
+func (c *Column) compact() {
+	arena := c.Bytes
+	c.Bytes = nil
+	switch c.Type.Layout() {
+	case types.LayoutDec:
+		c.ownDigits(arena, c.Dec)
+	case types.LayoutStr:
+		sum := uint64(0)
+		for i := range c.Str {
+			if !c.Valid.Get(i) {
+				c.Str[i] = Ref{}
+			}
+			sum += uint64(c.Str[i].Len)
+		}
+		c.copyText(arena, c.Str, sum)
 	}
 }
 

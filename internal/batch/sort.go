@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"math"
-	"slices"
 
 	"github.com/tidemill/tidemill/internal/types"
 )
@@ -121,61 +120,6 @@ func floatForm(f float64) uint64 {
 		return ^uint64(0)
 	}
 	return math.Float64bits(f)
-}
-
-// prefixed is a row with the first eight bytes of its order.
-type prefixed struct {
-	prefix uint64
-	row    uint32
-}
-
-// Sorter sorts row indexes. It keeps scratch memory between calls; one owner.
-type Sorter struct{ rows []prefixed }
-
-// Sort appends to dst the selected rows of b in the order of keys, ties broken by
-// the whole row, and returns it.
-func (s *Sorter) Sort(dst []uint32, b *Batch, keys []Key) []uint32 {
-	n := b.Len()
-	if cap(s.rows) < n {
-		s.rows = make([]prefixed, n)
-	}
-	s.rows = s.rows[:n]
-	for k := range s.rows {
-		s.rows[k].row = uint32(b.Row(k))
-	}
-	if len(b.Cols) == 0 {
-		return appendRows(dst, s.rows)
-	}
-	first := Key{}
-	if len(keys) > 0 {
-		first = keys[0]
-	}
-	fillPrefixes(s.rows, &b.Cols[first.Col], first)
-	slices.SortFunc(s.rows, func(x, y prefixed) int {
-		if x.prefix != y.prefix {
-			return cmp.Compare(x.prefix, y.prefix)
-		}
-		if r := CompareRows(b, int(x.row), b, int(y.row), keys); r != 0 {
-			return r
-		}
-		return CompareWhole(b, int(x.row), b, int(y.row))
-	})
-	return appendRows(dst, s.rows)
-}
-
-func appendRows(dst []uint32, rows []prefixed) []uint32 {
-	for _, r := range rows {
-		dst = append(dst, r.row)
-	}
-	return dst
-}
-
-// fillPrefixes sets the rows' prefixes; see Prefixes.
-func fillPrefixes(rows []prefixed, c *Column, k Key) {
-	layout := c.Type.Layout()
-	for x := range rows {
-		rows[x].prefix = prefixAt(c, layout, int(rows[x].row), k)
-	}
 }
 
 // prefixAt is the prefix of the value at row i; see Prefixes.
