@@ -21,3 +21,16 @@ func StateBytesOf(g *Group) int64 {
 	}
 	return n
 }
+
+// PartitionsOf returns how many partitions final Matches remember.
+func PartitionsOf(g *Group) int {
+	n := 0
+	for _, c := range g.circuits {
+		for _, r := range c.nodes {
+			if f, ok := r.op.(*matchFinal); ok {
+				n += f.keys.Len()
+			}
+		}
+	}
+	return n
+}

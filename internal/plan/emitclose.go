@@ -30,6 +30,9 @@ type closer struct {
 // onClose makes s give rows on close. pos is the query's place, for errors.
 func (b *binder) onClose(s *flow.Spec, pos int) *flow.Spec {
 	c := &closer{b: b, nodes: slices.Clone(s.Nodes)}
+	if c.matched() {
+		return s
+	}
 	c.follow()
 	at := c.grouping()
 	if at >= 0 {

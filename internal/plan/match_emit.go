@@ -3,7 +3,6 @@ package plan
 import (
 	"slices"
 
-	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/expr"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/pattern"
@@ -120,13 +119,23 @@ func (e *emitter) isFinal(x *match, in rel) bool {
 	if !e.b.inView || len(x.order) == 0 || x.order[0].desc || !appendOnly(x.in) {
 		return false
 	}
-	marked, err := e.spec.TimeColumns(func(key string, col int) bool {
-		id, _ := catalog.ParseKey(key)
-		r := e.b.p.Catalog.ByID(id)
-		return r != nil && r.HasMark(col)
-	})
+	marked, err := e.spec.TimeColumns(e.b.hasMark)
 	check(noPos, err)
 	return marked[in.node][placeOf(x.order[0].col, in.pos, "time")]
+}
+
+// matched reports whether the rows come from a final Match, which gives each once and
+// when it is decided: there is nothing to hold back.
+func (c *closer) matched() bool {
+	for n := len(c.nodes) - 1; ; n = c.nodes[n].In[0] {
+		switch op := c.nodes[n].Op.(type) {
+		case *flow.Output, *flow.Filter, *flow.Project:
+		case *flow.Match:
+			return op.Final
+		default:
+			return false
+		}
+	}
 }
 
 func (e *emitter) matchSlot(s matchSlot, in rel) flow.MatchSlot {
