@@ -47,6 +47,12 @@ func events(short, long uint64) Options {
 	return o
 }
 
+// tied makes several events have the same time: ties go by the whole row.
+func tied(o Options) Options {
+	o.Rate = 5000
+	return o
+}
+
 // build plans a query.
 func build(t testing.TB, query string, workers int) *Pipeline {
 	t.Helper()
@@ -125,7 +131,11 @@ func text(row []types.Value) string {
 
 // TestPostgres: after the last event, every query's answer is PostgreSQL's.
 func TestPostgres(t *testing.T) {
-	o := events(6_000, 100_000)
+	t.Run("apart", func(t *testing.T) { comparePostgres(t, events(6_000, 100_000)) })
+	t.Run("tied", func(t *testing.T) { comparePostgres(t, tied(events(2_000, 100_000))) })
+}
+
+func comparePostgres(t *testing.T, o Options) {
 	conn := pgtest.Connect(t)
 	load(t, conn, o)
 	var asked string
@@ -200,8 +210,9 @@ func load(t *testing.T, conn *pgx.Conn, o Options) {
 			t.Fatalf("%s: %v", sql, err)
 		}
 	}
-	exec("CREATE SCHEMA nexmark")
-	exec("SET search_path = nexmark")
+	schema := fmt.Sprintf("rate%d", o.Rate)
+	exec("CREATE SCHEMA " + schema)
+	exec("SET search_path = " + schema)
 	exec("SET TimeZone = 'UTC'")
 	for _, tab := range tables {
 		var cols []string
@@ -305,7 +316,11 @@ func TestOracle(t *testing.T) {
 // steps, the order of rows within the time that the watermark allows, or the way
 // through JSON.
 func TestSameDigest(t *testing.T) {
-	o := events(2000, 60_000)
+	t.Run("apart", func(t *testing.T) { sameDigest(t, events(2000, 60_000)) })
+	t.Run("tied", func(t *testing.T) { sameDigest(t, tied(events(1000, 60_000))) })
+}
+
+func sameDigest(t *testing.T, o Options) {
 	each(t, func(t *testing.T, query string) {
 		_, want := answer(t, query, o)
 		for _, v := range []struct {

@@ -12,7 +12,7 @@ DECLARE
   k int;
   total numeric;
 BEGIN
-  FOR part IN SELECT b.auction, b.bidder, array_agg(b.date_time ORDER BY b.date_time) AS times, array_agg(b.price ORDER BY b.date_time) AS prices
+  FOR part IN SELECT b.auction, b.bidder, array_agg(b.date_time ORDER BY b.date_time, b.price) AS times, array_agg(b.price ORDER BY b.date_time, b.price) AS prices
     FROM bid AS b GROUP BY b.auction, b.bidder HAVING count(*) >= 2
   LOOP
     times := part.times; prices := part.prices;
@@ -42,7 +42,7 @@ DECLARE
   i int;
   k int;
 BEGIN
-  FOR part IN SELECT b.auction, b.bidder, array_agg(b.date_time ORDER BY b.date_time) AS times, array_agg(b.price ORDER BY b.date_time) AS prices
+  FOR part IN SELECT b.auction, b.bidder, array_agg(b.date_time ORDER BY b.date_time, b.price) AS times, array_agg(b.price ORDER BY b.date_time, b.price) AS prices
     FROM bid AS b GROUP BY b.auction, b.bidder HAVING count(*) >= 2
   LOOP
     i := 1;

@@ -1,6 +1,6 @@
 WITH steps AS (
   SELECT auction, bidder, date_time, price, row_number() OVER o AS n, price < lag(price) OVER o AS down
-  FROM bid WINDOW o AS (PARTITION BY auction, bidder ORDER BY date_time)
+  FROM bid WINDOW o AS (PARTITION BY auction, bidder ORDER BY date_time, price)
 ), runs AS (
   SELECT *, count(*) FILTER (WHERE down IS NOT TRUE) OVER (PARTITION BY auction, bidder ORDER BY n) AS run FROM steps
 ), falls AS (
