@@ -98,6 +98,8 @@ func (b *bounder) node(i int) (Growth, Bound) {
 		return in, b.byColumnOf(n, op.Time, in)
 	case *TopN:
 		return b.topN(n, op, in)
+	case *Over:
+		return b.over(n, op, in)
 	case *Match:
 		return b.match(n, op, in)
 	}
@@ -196,6 +198,9 @@ func (b *bounder) topN(n *Node, op *TopN, in Growth) (Growth, Bound) {
 	}
 	out := min(in, best)
 	if b.only[n.In[0]] {
+		if op.Rank != RankRows {
+			return in, held(in, "the rows of the first ranks")
+		}
 		if out == Fixed {
 			return out, Bound{Fixed, "the first rows only, since none is withdrawn"}
 		}

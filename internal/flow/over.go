@@ -48,6 +48,9 @@ type overPart struct {
 	// sort keys, and their aggregates' ref, less 1.
 	gone, goneHeads int64
 	base            uint64
+	final           int64 // rows at the front that are final
+	due             int64 // for when it is in the calendar of rows
+	planned         bool
 }
 
 // overEvent is a row whose weight has changed in the step.
@@ -83,7 +86,15 @@ func newOver(env Env, op *Over) (Operator, error) {
 	o.drop.m = o.m
 	o.free = newFreer(env, op.Partition)
 	o.keep = newOverKeep(env, op)
-	return o, o.eval.init(o)
+	if err := o.eval.init(o); err != nil {
+		return nil, err
+	}
+	for _, a := range o.eval.table.aggs {
+		if a.merge == nil && a.call.Frame.Start.Kind == FromStart {
+			o.keep.col = -1 // what is gone could not be added up
+		}
+	}
+	return o, nil
 }
 
 // Push implements Operator.
@@ -100,7 +111,11 @@ func (o *over) Flush(st *Step, out Emitter) {
 		if st.Stopped() {
 			return
 		}
-		o.renew(st, o.part(g), out)
+		p := o.part(g)
+		o.renew(st, p, out)
+		if p.root != 0 {
+			o.plan(g, p, o.eval.events)
+		}
 	}
 	o.out.flush(out)
 	for _, a := range o.gone {
@@ -363,7 +378,7 @@ func (s *overOut) flush(out Emitter) {
 // StateBytes implements Operator.
 func (o *over) StateBytes() int64 {
 	return o.m.bytes() + o.ans.bytes() + o.tree.bytes() + o.eval.bytes() + o.free.bytes() + o.keep.bytes() +
-		int64(len(o.parts))<<groupChunkBits*32 + int64(cap(o.events))*64
+		int64(len(o.parts))<<groupChunkBits*56 + int64(cap(o.events))*64
 }
 
 // rowsHeld implements holder.

@@ -253,12 +253,20 @@ func (a *overAgg) fill(x *overEval, lo, hi int64) {
 	}
 }
 
+// restart makes the frame at work empty, but for rows before all that are kept.
+func (a *overAgg) restart(x *overEval) {
+	a.reset(a.table.scratch)
+	if x.p.base != 0 && a.call.Frame.Start.Kind == FromStart {
+		a.merge.merge(a.table.scratch, state.Ref(x.p.base-1))
+	}
+}
+
 // slide makes the frame at work places lo to hi.
 func (a *overAgg) slide(x *overEval, lo, hi int64) {
 	known := a.lo <= a.hi && lo <= a.hi && hi >= a.lo
 	moved := max(lo-a.lo, a.lo-lo) + max(hi-a.hi, a.hi-hi)
 	if !known || moved > min(hi-lo, overFew)+1 || a.adds && (lo > a.lo || hi < a.hi) {
-		a.reset(a.table.scratch)
+		a.restart(x)
 		a.fill(x, lo, hi)
 		a.lo, a.hi = lo, hi
 		return
@@ -287,7 +295,7 @@ func (a *overAgg) run(x *overEval, dst *batch.Column) {
 		case a.acc != nil && len(spans) == 1:
 			a.slide(x, spans[0].lo, spans[0].hi)
 		case a.acc != nil:
-			a.reset(a.table.scratch)
+			a.restart(x)
 			a.lo, a.hi = 0, -1
 			for _, s := range spans {
 				a.fill(x, s.lo, s.hi)
@@ -296,6 +304,9 @@ func (a *overAgg) run(x *overEval, dst *batch.Column) {
 			n := int64(0)
 			for _, s := range spans {
 				n += max(s.hi-s.lo, 0)
+			}
+			if a.call.Frame.Start.Kind == FromStart {
+				n += x.p.gone
 			}
 			dst.AppendInt(k, n)
 			continue

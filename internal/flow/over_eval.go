@@ -11,13 +11,14 @@ import (
 // overEval computes the answers of rows that follow each other, call by call, in
 // blocks, and puts them in the place of those that are different.
 type overEval struct {
-	o      *over
-	p      *overPart
-	n      int64
-	events []overEvent
-	peers  bool // groups of peers are needed
-	aggs   []*overAgg
-	table  *overTable
+	o        *over
+	p        *overPart
+	n        int64
+	events   []overEvent
+	rowsDone int64 // how many answers were computed so far
+	peers    bool  // groups of peers are needed
+	aggs     []*overAgg
+	table    *overTable
 
 	// Of the rows at work, which begin at place lo.
 	lo            int64
@@ -108,6 +109,7 @@ func (x *overEval) block(st *Step, lo, hi int64, out Emitter) {
 			x.from, x.to, x.num = append(x.from, from), append(x.to, to), append(x.num, num)
 		}
 	}
+	x.rowsDone += hi - lo
 	for i := range x.o.Calls {
 		x.now[i].Truncate()
 		x.call(i, &x.o.Calls[i], &x.now[i])
@@ -286,12 +288,12 @@ func (x *overEval) frameEdge(f *Frame, e FrameEdge, k int, end bool) int64 {
 	case FrameGroups:
 		g := x.num[k] + e.offset() + behind
 		switch {
-		case g <= 0:
-			return 0
 		case e.Kind == AtCurrent && end:
 			return x.to[k]
 		case e.Kind == AtCurrent:
 			return x.from[k]
+		case g < 0:
+			return 0
 		}
 		return x.o.tree.headAt(x.p.root, g)
 	}

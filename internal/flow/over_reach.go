@@ -34,7 +34,7 @@ func (x *overReach) find(o *over, p *overPart, evs []overEvent) {
 }
 
 func (x *overReach) add(lo, hi int64) {
-	lo, hi = max(lo, 0), min(hi, x.n)
+	lo, hi = max(lo, x.p.final), min(hi, x.n) // what is final may not be known well enough any more
 	if lo < hi {
 		x.ranges = append(x.ranges, overRange{lo, hi})
 	}

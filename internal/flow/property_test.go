@@ -371,6 +371,7 @@ type runner struct {
 	step  int64
 	sum   map[string]oracle.Table
 	errs  map[string]int64
+	marks []int64 // of the first output, for tests that keep them
 }
 
 func newRunner(t rapid.TB, spec *flow.Spec, workers int) *runner {

@@ -172,8 +172,11 @@ func (t *topN) beyond(win *topWindow, row uint32) bool {
 	if !win.full {
 		return false
 	}
-	if win.last == 0 || t.Rank == RankRows {
-		return win.last == 0 || t.compare(row, win.last) > 0
+	if win.last == 0 { // the peers of one rank may reach over the whole window
+		return t.Limit == 0
+	}
+	if t.Rank == RankRows {
+		return t.compare(row, win.last) > 0
 	}
 	return compareBy(t.m.rowStore, t.Order, t.m.row(row), t.m.row(win.last)) > 0
 }
@@ -351,15 +354,7 @@ func (t *topN) trim(win *topWindow) {
 		return
 	}
 	var after uint32
-	win.root, after = t.split(win.root, win.last)
-	// split puts the last row itself behind.
-	left, right := t.children(after)
-	if left == 0 && right == 0 {
-		win.root = t.merge(win.root, after)
-		return
-	}
-	after = t.remove(after, win.last)
-	win.root = t.merge(win.root, t.join(win.last, 0, 0))
+	win.root, after = t.split(win.root, win.last) // which has the last row itself before it
 	t.dropTree(after)
 }
 

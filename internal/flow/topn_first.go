@@ -15,8 +15,8 @@ import (
 // keyed table. All others are dropped for good when they come. Most of them are told
 // by one word: that of their first sort key comes after the last one's that is kept.
 //
-// Payload: the number of rows, the word of the last one's first sort key, and their
-// numbers in rows.
+// Payload: the number of rows, and of each the word of its first sort key and its
+// number in rows.
 type topFirst struct {
 	TopN
 	groups *state.Table
@@ -31,6 +31,9 @@ type topFirst struct {
 	begun  bool
 	free   freer
 	out    stored
+	near   []uint32
+	// fetched keeps the loads of fetch from being left out.
+	fetched uint64
 
 	// Of the step: what each dirty partition held before, aligned with groups.Dirty().
 	oldEnd []int32
@@ -43,7 +46,6 @@ const topSlots = 16
 
 const (
 	slotCount = iota
-	slotWorst
 	slotFirst
 )
 
@@ -66,9 +68,9 @@ func newTopFirst(env Env, op *TopN) *topFirst {
 	t := &topFirst{
 		TopN: *op, slots: int(op.Offset + op.Limit), rows: newRowStore(env.In[0], bornWord+1), all: allColumns(env.In[0]),
 		hashes: make([]uint64, batch.BlockRows), refs: make([]state.Ref, batch.BlockRows), words: make([]uint64, batch.BlockRows),
-		free: newFreer(env, op.Partition), step: 1,
+		free: newFreer(env, op.Partition), step: 1, near: make([]uint32, probeRows),
 	}
-	t.groups = state.New(keys, slotFirst+t.slots)
+	t.groups = state.New(keys, slotFirst+2*t.slots)
 	t.out = newStored(t.rows, env.Out)
 	return t
 }
@@ -87,9 +89,11 @@ func (t *topFirst) Push(st *Step, _ int, b *batch.Batch, _ Emitter) {
 	t.fresh = t.groups.FindOrInsert(b, t.Partition, batch.HashRows(t.hashes, b, t.Partition), refs, t.fresh[:0])
 	words := t.sortWords(b, n)
 	for k, r := range refs {
+		if k%probeRows == 0 {
+			t.fetch(refs[k:min(k+probeRows, n)])
+		}
 		p := t.groups.Payload(r)
-		full := int(p[slotCount]) == t.slots
-		if full && words[k] > p[slotWorst] {
+		if int(p[slotCount]) == t.slots && words[k] > p[len(p)-2] {
 			continue
 		}
 		i := b.Row(k)
@@ -101,6 +105,20 @@ func (t *topFirst) Push(st *Step, _ int, b *batch.Batch, _ Emitter) {
 			if !t.enter(r, p, b, i, words[k]) {
 				break
 			}
+		}
+	}
+}
+
+// fetch brings the partitions near, and their last rows, all at once: see multimap.fetch.
+func (t *topFirst) fetch(refs []state.Ref) {
+	ids := t.near[:len(refs)]
+	for k, r := range refs {
+		p := t.groups.Payload(r)
+		ids[k] = uint32(p[slotFirst+2*max(int(p[slotCount])-1, 0)+1])
+	}
+	if len(t.rows.chunks) > 0 {
+		for _, id := range ids { // row 0 is never in use, but there
+			t.fetched += t.rows.row(id)[bornWord]
 		}
 	}
 }
@@ -165,9 +183,12 @@ func (t *topFirst) enter(r state.Ref, p []uint64, b *batch.Batch, i int, word ui
 	w := t.rows.row(row)
 	t.rows.write(w, b, t.all, i)
 	n := int(p[slotCount])
+	slots := p[slotFirst:]
 	at := n
-	for at > 0 && t.less(w, t.rows.row(uint32(p[slotFirst+at-1]))) {
-		at--
+	for ; at > 0; at-- {
+		if other := slots[2*at-2]; word > other || word == other && !t.less(w, t.rows.row(uint32(slots[2*at-1]))) {
+			break
+		}
 	}
 	if at == t.slots {
 		t.rows.release(row)
@@ -175,8 +196,8 @@ func (t *topFirst) enter(r state.Ref, p []uint64, b *batch.Batch, i int, word ui
 	}
 	w[bornWord] = t.step
 	if t.groups.Touch(r) {
-		for _, x := range p[slotFirst : slotFirst+n] {
-			t.old = append(t.old, uint32(x))
+		for k := range n {
+			t.old = append(t.old, uint32(slots[2*k+1]))
 		}
 		t.oldEnd = append(t.oldEnd, int32(len(t.old)))
 	}
@@ -185,21 +206,16 @@ func (t *topFirst) enter(r state.Ref, p []uint64, b *batch.Batch, i int, word ui
 	}
 	if n == t.slots {
 		n--
-		last := uint32(p[slotFirst+n])
+		last := uint32(slots[2*n+1])
 		if t.rows.row(last)[bornWord] == t.step {
 			t.rows.release(last)
 		} else {
 			t.gone = append(t.gone, last)
 		}
 	}
-	copy(p[slotFirst+at+1:slotFirst+n+1], p[slotFirst+at:slotFirst+n])
-	p[slotFirst+at] = uint64(row)
+	copy(slots[2*at+2:2*n+2], slots[2*at:2*n])
+	slots[2*at], slots[2*at+1] = word, uint64(row)
 	p[slotCount] = uint64(n + 1)
-	if at == n {
-		p[slotWorst] = word
-	} else if n+1 == t.slots {
-		p[slotWorst] = t.wordOf(uint32(p[slotFirst+n]))
-	}
 	return true
 }
 
@@ -212,32 +228,6 @@ func (t *topFirst) less(v, w []uint64) bool {
 	return r < 0
 }
 
-// wordOf is the sort word of a stored row.
-func (t *topFirst) wordOf(row uint32) uint64 {
-	if len(t.Order) == 0 || !hasWord(t.rows.fields[t.Order[0].Col].layout) {
-		return 0
-	}
-	key := t.Order[0]
-	w, f := t.rows.row(row), t.rows.fields[key.Col]
-	flip := uint64(0)
-	if key.Desc {
-		flip = math.MaxUint64
-	}
-	if t.rows.null(w, key.Col) {
-		if key.NullsFirst {
-			return 0
-		}
-		return math.MaxUint64
-	}
-	switch f.layout {
-	case types.LayoutInt:
-		return orderedInt(int64(w[f.at])) ^ flip
-	case types.LayoutFloat:
-		return orderedFloat(math.Float64frombits(w[f.at])+0) ^ flip
-	}
-	return textWord(t.rows.text.get(w[f.at])) ^ flip
-}
-
 // Flush implements Operator: of every partition that changed, what it holds now less
 // what it held before. Rows keep their order, and those that were pushed out were the
 // last, so one walk along both tells them apart.
@@ -246,12 +236,16 @@ func (t *topFirst) Flush(st *Step, out Emitter) {
 		t.groups.BeginStep(st.N)
 	}
 	from := int32(0)
-	for d, r := range t.groups.Dirty() {
+	dirty := t.groups.Dirty()
+	for d, r := range dirty {
 		if st.Stopped() {
 			return
 		}
+		if d%probeRows == 0 {
+			t.fetch(dirty[d:min(d+probeRows, len(dirty))])
+		}
 		p := t.groups.Payload(r)
-		t.renew(t.old[from:t.oldEnd[d]], p[slotFirst:slotFirst+p[slotCount]], out)
+		t.renew(t.old[from:t.oldEnd[d]], p[slotFirst:slotFirst+2*p[slotCount]], out)
 		from = t.oldEnd[d]
 	}
 	t.out.flush(out)
@@ -267,8 +261,8 @@ func (t *topFirst) Flush(st *Step, out Emitter) {
 func (t *topFirst) renew(old []uint32, now []uint64, out Emitter) {
 	first := int(t.Offset)
 	i := 0
-	for j, x := range now {
-		row := uint32(x)
+	for j := range len(now) / 2 {
+		row := uint32(now[2*j+1])
 		if t.rows.row(row)[bornWord] == t.step {
 			if j >= first {
 				t.emit(row, j, 1, out)
@@ -301,7 +295,7 @@ func (t *topFirst) emit(row uint32, place int, w int64, out Emitter) {
 
 // forget frees the partitions that lie below a mark.
 func (t *topFirst) forget() {
-	first := func(r state.Ref) []uint64 { return t.rows.row(uint32(t.groups.Payload(r)[slotFirst])) }
+	first := func(r state.Ref) []uint64 { return t.rows.row(uint32(t.groups.Payload(r)[slotFirst+1])) }
 	if t.free.begin(t.rows.types) {
 		for s := range batch.Shards {
 			t.groups.Shard(s, func(r state.Ref) bool {
@@ -313,8 +307,8 @@ func (t *topFirst) forget() {
 	t.free.due(t.rows, func(g uint64) []uint64 { return first(state.Ref(g)) }, func(g uint64) {
 		r := state.Ref(g)
 		p := t.groups.Payload(r)
-		for _, x := range p[slotFirst : slotFirst+p[slotCount]] {
-			t.rows.release(uint32(x))
+		for k := range p[slotCount] {
+			t.rows.release(uint32(p[slotFirst+2*k+1]))
 		}
 		t.groups.Delete(r)
 	})
