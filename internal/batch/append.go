@@ -21,11 +21,26 @@ func (bu *Builder) AppendRange(src *Batch, lo, hi int) {
 	if src.Sel != nil {
 		r.sel = src.Sel[lo:hi]
 	}
+	bu.replace()
 	for c := range bu.b.Cols {
 		bu.b.Cols[c].appendRange(bu.b.N, &src.Cols[c], r)
 	}
 	bu.appendWeights(src, r)
 	bu.b.N += hi - lo
+}
+
+// replace makes room for as much text as the builder gave away, since the next rows
+// may be as many. Growing step by step would copy it again and again.
+func (bu *Builder) replace() {
+	if bu.given == nil || bu.b.N > 0 {
+		return
+	}
+	for c, n := range bu.given {
+		if n > cap(bu.b.Cols[c].Bytes) {
+			bu.b.Cols[c].Bytes = make([]byte, 0, n+n/16)
+		}
+	}
+	bu.given = nil
 }
 
 // rowRange is physical rows: those of sel, or if that is nil from lo to hi.
@@ -124,17 +139,26 @@ func (c *Column) appendRange(n int, src *Column, r rowRange) {
 		c.Ivl = appendOf(c.Ivl, src.Ivl, r)
 	case types.LayoutDec:
 		c.Dec = appendOf(c.Dec, src.Dec, r)
+		if nulls {
+			clearNulls(c.Dec[n:], src.Valid, r)
+		}
 		c.ownDigits(src.Bytes, c.Dec[n:])
 	case types.LayoutStr:
 		c.Str = appendOf(c.Str, src.Str, r)
 		if nulls {
-			for k := range r.len() {
-				if !src.Valid.Get(r.row(k)) {
-					c.Str[n+k] = Ref{}
-				}
-			}
+			clearNulls(c.Str[n:], src.Valid, r)
 		}
 		c.ownText(src.Bytes, c.Str[n:])
+	}
+}
+
+// clearNulls clears the values appended for NULLs: nothing is known about those.
+func clearNulls[T any](appended []T, valid Bitmap, r rowRange) {
+	var zero T
+	for k := range appended {
+		if !valid.Get(r.row(k)) {
+			appended[k] = zero
+		}
 	}
 }
 

@@ -11,7 +11,8 @@ import (
 // until then; Seal gives the memory away for good.
 type Builder struct {
 	b        Batch
-	weighted bool // Weights is in use
+	weighted bool  // Weights is in use
+	given    []int // bytes of text that Consolidator.Take took, by column; nil if none
 }
 
 // NewBuilder returns a builder of rows of the given types.

@@ -26,8 +26,8 @@ func (cs *Consolidator) Consolidate(b *Batch, keys []Key) *Batch {
 	return out
 }
 
-// Take is Consolidate of the rows of bu, which is empty after that. The text of bu
-// goes over to the result if most of it is still in use, and is not copied.
+// Take is Consolidate of the rows of bu, which is empty after that. Text goes over to
+// the result without being copied, if most of its memory is still in use.
 func (cs *Consolidator) Take(bu *Builder, keys []Key) *Batch {
 	b := bu.View()
 	rows, weights := cs.sum(b, keys)
@@ -35,14 +35,23 @@ func (cs *Consolidator) Take(bu *Builder, keys []Key) *Batch {
 	out.Weights = sealWeights(weights)
 	for c := range out.Cols {
 		o := &out.Cols[c]
-		if 2*len(rows) < b.N || o.Type.Layout() != types.LayoutStr {
+		if o.Type.Layout() != types.LayoutStr || 2*len(rows) < b.N || 2*len(o.Bytes) < cap(o.Bytes) {
 			o.compact()
 		} else {
-			bu.b.Cols[c].Bytes = nil
+			bu.giveText(c)
 		}
 	}
 	bu.Reset()
 	return out
+}
+
+// giveText lets go of column c's text, which belongs to another batch from now on.
+func (bu *Builder) giveText(c int) {
+	if bu.given == nil {
+		bu.given = make([]int, len(bu.b.Cols))
+	}
+	bu.given[c] = len(bu.b.Cols[c].Bytes)
+	bu.b.Cols[c].Bytes = nil
 }
 
 // sum returns the rows of the canonical form in order, and their weights, nil if all
@@ -111,14 +120,17 @@ func (c *Column) compact() {
 	c.Bytes = nil
 	switch c.Type.Layout() {
 	case types.LayoutDec:
+		if c.Valid != nil {
+			clearNulls(c.Dec, c.Valid, rowRange{hi: len(c.Dec)})
+		}
 		c.ownDigits(arena, c.Dec)
 	case types.LayoutStr:
+		if c.Valid != nil {
+			clearNulls(c.Str, c.Valid, rowRange{hi: len(c.Str)})
+		}
 		sum := uint64(0)
-		for i := range c.Str {
-			if !c.Valid.Get(i) {
-				c.Str[i] = Ref{}
-			}
-			sum += uint64(c.Str[i].Len)
+		for _, r := range c.Str {
+			sum += uint64(r.Len)
 		}
 		c.copyText(arena, c.Str, sum)
 	}

@@ -221,28 +221,32 @@ func (g *Group) EndStep() ([]Result, StepErrors, error) {
 			continue
 		}
 		parts := make([]*batch.Batch, 0, len(g.circuits))
-		size := int64(0) // of what merging makes besides the parts
+		size := int64(0) // of the parts
+		var digest batch.Digest
 		for _, c := range g.circuits {
 			if o, ok := c.nodes[i].op.(*output); ok {
-				if r := o.take(); r.N > 0 {
+				r, d := o.take()
+				digest = digest.Add(d)
+				if r.N > 0 {
 					parts = append(parts, r)
 					size += r.SizeBytes()
 				}
 			}
 		}
-		if held := g.StateBytes(); len(parts) > 1 && g.opt.MaxStateBytes > 0 && held+size > g.opt.MaxStateBytes {
-			g.fail = memoryError(n.label(), 2*size, held+size, g.opt.MaxStateBytes)
+		// Merging takes twice their size besides.
+		if held := g.StateBytes(); len(parts) > 1 && g.opt.MaxStateBytes > 0 && held+2*size > g.opt.MaxStateBytes {
+			g.fail = memoryError(n.label(), 3*size, held+2*size, g.opt.MaxStateBytes)
 			return nil, StepErrors{}, g.fail
 		}
 		for _, c := range g.circuits {
 			c.recount(c.nodes[i])
 		}
-		b := mergeSorted(g.circuits[0].nodes[i].out, parts, g.opt.Stop)
+		b := n.op.(*output).merge(parts, g.opt.Stop)
 		if b == nil {
 			g.fail = errStopped()
 			return nil, StepErrors{}, g.fail
 		}
-		out = append(out, Result{Name: n.op.(*output).name, Batch: b, Digest: batch.DigestOf(b), Marks: n.marks.Out})
+		out = append(out, Result{Name: n.op.(*output).name, Batch: b, Digest: digest, Marks: n.marks.Out})
 	}
 	return out, g.errors(), nil
 }

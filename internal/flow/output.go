@@ -17,7 +17,7 @@ const (
 	runRows = 1 << 18
 	// keepOutputBytes is how much memory an output keeps from one step to the next.
 	keepOutputBytes = 16 << 20
-	// mergeStop is after how many merged rows a merge asks whether to go on.
+	// mergeStop is after how many rows a merge asks whether to go on.
 	mergeStop = 1 << 16
 )
 
@@ -31,6 +31,7 @@ type output struct {
 	runs   []*batch.Batch // canonical parts of a large step, each at least twice as long as the next
 	held   int64          // bytes of runs
 	bytes  int64
+	digest batch.Digest // of the changes so far
 	result *batch.Batch // sealed; of the last step
 }
 
@@ -40,11 +41,13 @@ func newOutput(env Env, op *Output) *output {
 
 func (o *output) begin() {
 	o.rows.Reset()
-	o.result, o.runs, o.held, o.bytes = nil, nil, 0, 0
+	o.result, o.runs, o.held, o.bytes, o.digest = nil, nil, 0, 0, batch.Digest{}
 }
 
 func (o *output) Push(st *Step, _ int, b *batch.Batch, _ Emitter) {
 	o.rows.AppendBatch(b)
+	// What cancels out later does so in the digest too, and now b is in the caches.
+	o.digest = o.digest.Add(batch.DigestOf(b))
 	if o.rows.Len() >= runRows {
 		o.endRun(st)
 	}
@@ -61,8 +64,7 @@ func (o *output) Push(st *Step, _ int, b *batch.Batch, _ Emitter) {
 
 // endRun makes a run of the rows gathered, and merges runs of like length.
 func (o *output) endRun(st *Step) {
-	o.runs = append(o.runs, o.cons.Consolidate(o.rows.View(), nil))
-	o.rows.Reset()
+	o.runs = append(o.runs, o.cons.Take(o.rows, nil))
 	for n := len(o.runs); n > 1 && o.runs[n-2].N <= 2*o.runs[n-1].N && !st.Stopped(); n = len(o.runs) {
 		o.mergeLast(st)
 	}
@@ -75,7 +77,7 @@ func (o *output) endRun(st *Step) {
 // mergeLast merges the last two runs.
 func (o *output) mergeLast(st *Step) {
 	n := len(o.runs)
-	merged := mergeSorted(o.types, o.runs[n-2:], st.stop)
+	merged := o.merge(o.runs[n-2:], st.stop)
 	if merged == nil {
 		st.fail = errStopped()
 		return
@@ -85,62 +87,56 @@ func (o *output) mergeLast(st *Step) {
 }
 
 func (o *output) Flush(st *Step, _ Emitter) {
+	size := o.rows.SizeBytes()
 	if len(o.runs) == 0 {
-		o.result = o.cons.Consolidate(o.rows.View(), nil)
+		o.result = o.cons.Take(o.rows, nil)
 	} else {
 		for o.endRun(st); len(o.runs) > 1 && !st.Stopped(); {
 			o.mergeLast(st)
 		}
 		o.result, o.runs, o.held = o.runs[0], nil, 0
 	}
-	if o.rows.SizeBytes() > keepOutputBytes || o.result.N > runRows/2 {
-		o.rows, o.cons = batch.NewBuilder(o.types), batch.Consolidator{}
+	if size > keepOutputBytes || o.result.N > runRows/2 {
+		o.forget()
 	}
-	o.rows.Reset()
 	o.bytes = o.result.SizeBytes()
 }
 
-// take hands out the result and forgets it.
-func (o *output) take() *batch.Batch {
+// forget lets go of the memory for rows.
+func (o *output) forget() {
+	o.rows, o.cons = batch.NewBuilder(o.types), batch.Consolidator{}
+}
+
+// take hands out the result with its digest and forgets it.
+func (o *output) take() (*batch.Batch, batch.Digest) {
 	b := o.result
 	o.result, o.bytes = nil, 0
-	return b
+	return b, o.digest
 }
 
 func (o *output) StateBytes() int64 { return o.bytes }
 
-// mergeSorted adds up batches that are ordered by the whole row without repeats,
-// and returns their sum in the same form. It asks stop, if not nil, now and then
-// and returns nil once that says so.
-func mergeSorted(ts []types.Type, parts []*batch.Batch, stop func() bool) *batch.Batch {
+// merge adds up batches in canonical form, when no rows are gathered, and returns
+// their sum in the same form. Parts that are in order already cost the sorter little.
+// It asks stop, if not nil, now and then and returns nil once that says so. Besides
+// the parts it takes up to twice their memory.
+func (o *output) merge(parts []*batch.Batch, stop func() bool) *batch.Batch {
 	if len(parts) == 1 {
 		return parts[0]
 	}
-	bu := batch.NewBuilder(ts)
-	at := make([]int, len(parts))
-	for n := 1; ; n++ {
-		if stop != nil && n%mergeStop == 0 && stop() {
-			return nil
-		}
-		least := -1
-		for p, b := range parts {
-			if at[p] < b.N && (least < 0 || batch.CompareWhole(b, at[p], parts[least], at[least]) < 0) {
-				least = p
+	for _, b := range parts {
+		for lo := 0; lo < b.N; lo += mergeStop {
+			if lo > 0 && stop != nil && stop() {
+				o.rows.Reset()
+				return nil
 			}
-		}
-		if least < 0 {
-			return bu.Seal()
-		}
-		from, row := parts[least], at[least]
-		w := int64(0)
-		for p := least; p < len(parts); p++ {
-			if b := parts[p]; at[p] < b.N && batch.CompareWhole(b, at[p], from, row) == 0 {
-				w += b.Weight(at[p])
-				at[p]++
-			}
-		}
-		if w != 0 {
-			bu.AppendFrom(from, row, w)
+			o.rows.AppendRange(b, lo, min(lo+mergeStop, b.N))
 		}
 	}
+	size := o.rows.SizeBytes()
+	merged := o.cons.Take(o.rows, nil)
+	if size > keepOutputBytes {
+		o.forget()
+	}
+	return merged
 }
