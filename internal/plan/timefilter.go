@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/tidemill/tidemill/internal/expr"
@@ -237,12 +236,11 @@ func (e *emitter) filter(x *filter, in rel, need colSet) rel {
 			f.Until = append(f.Until, at)
 		}
 	}
-	at := e.at(out.node)
-	names := slices.Clone(at.Names)
+	at := e.at(out.node) // of its own if it has columns that were computed
 	for k := range extra {
-		names[out.width-len(extra)+k] = "bound" + strconv.Itoa(k+1)
+		at.Names[out.width-len(extra)+k] = "bound" + strconv.Itoa(k+1)
 	}
-	out.node = e.add(f, []int{out.node}, at.Out, names)
+	out.node = e.add(f, []int{out.node}, at.Out, at.Names)
 	return out
 }
 
