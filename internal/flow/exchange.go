@@ -16,6 +16,7 @@ type exchange struct {
 	from   []*exchange
 	hashes []uint64
 	sel    [][]uint32 // by worker, of the block being pushed
+	owner  [batch.Shards]uint8
 	view   batch.Batch
 }
 
@@ -27,6 +28,9 @@ func newExchange(env Env, op *Exchange, worker, workers int) *exchange {
 	for w := range x.to {
 		x.to[w].types = env.In[0]
 		x.sel[w] = make([]uint32, 0, batch.BlockRows)
+	}
+	for shard := range x.owner {
+		x.owner[shard] = uint8(shard % workers)
 	}
 	return x
 }
@@ -43,7 +47,7 @@ func (x *exchange) Push(_ *Step, _ int, b *batch.Batch, out Emitter) {
 		x.sel[w] = x.sel[w][:0]
 	}
 	for k, h := range hashes {
-		w := batch.ShardOf(h) % len(x.to)
+		w := x.owner[batch.ShardOf(h)]
 		x.sel[w] = append(x.sel[w], uint32(b.Row(k)))
 	}
 	for w, sel := range x.sel {
@@ -103,9 +107,11 @@ func (bs *blocks) reset() {
 
 // add copies the selected rows of b with their weights.
 func (bs *blocks) add(b *batch.Batch) {
-	for k, n := 0, b.Len(); k < n; k++ {
-		i := b.Row(k)
-		bs.builder().AppendFrom(b, i, b.Weight(i))
+	for lo, n := 0, b.Len(); lo < n; {
+		bu := bs.builder()
+		hi := min(n, lo+batch.BlockRows-bu.Len())
+		bu.AppendRange(b, lo, hi)
+		lo = hi
 	}
 	bs.measure()
 }
