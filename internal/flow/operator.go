@@ -69,6 +69,7 @@ type Step struct {
 	errRows int64
 	fail    error       // why the step is abandoned
 	stop    func() bool // Options.Stop
+	asked   int         // how often Stopped was
 }
 
 // RowError notes that physical row i of b, in the input row type of node, could not
@@ -82,5 +83,13 @@ func (st *Step) RowError(node int, b *batch.Batch, i int, err *types.Error) {
 }
 
 // Stopped reports that the step is being abandoned, because of a limit or because
-// its caller wants so. Operators that emit many blocks for one look at it.
-func (st *Step) Stopped() bool { return st.fail != nil }
+// its caller wants so. Operators that emit many blocks for one, or compute as much
+// and emit nothing, look at it.
+func (st *Step) Stopped() bool {
+	if st.stop != nil && st.fail == nil {
+		if st.asked++; st.asked%stopEvery == 0 && st.stop() {
+			st.fail = errStopped()
+		}
+	}
+	return st.fail != nil
+}

@@ -83,6 +83,27 @@ func TestOutputCountsItsMemory(t *testing.T) {
 	}
 }
 
+// TestJoinStopsWithoutAMatch asks a join to stop whose condition no pair meets, so that
+// nothing is emitted.
+func TestJoinStopsWithoutAMatch(t *testing.T) {
+	spec := product(2)
+	never, ok := spec.Nodes[2].Op.(*flow.Join)
+	if !ok {
+		t.Fatal("no join")
+	}
+	never.On = &expr.IsNull{Arg: expr.Col{Index: 1, T: types.T(types.Int8)}}
+	asked := 0
+	g, err := flow.New(spec, flow.Options{Stop: func() bool { asked++; return asked > 3 }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = g.Step(1, 0, numbers("l", 4000), numbers("r", 4000))
+	var te *types.Error
+	if !errors.As(err, &te) || te.Code != types.CodeQueryCanceled || asked != 4 {
+		t.Fatalf("got %v after %d questions", err, asked)
+	}
+}
+
 // TestOutputStops asks a circuit to stop while it merges.
 func TestOutputStops(t *testing.T) {
 	asked := 0
