@@ -34,7 +34,8 @@ type Match struct {
 	SkipVars         uint64 // of SkipToFirst and SkipToLast: the variables
 	// Within bounds a match: its last row comes less than this after its first, by the
 	// first column of Order and in its units. 0: no bound.
-	Within int64
+	Within     int64
+	WithinText string // Within for people; "" prints the number
 	// Final gives matches once, when the watermark of the first column of Order has passed
 	// all rows that they depend on. Else matches are of the rows there are, and are
 	// corrected. The input of a final Match must be append-only; rows whose time is
@@ -146,7 +147,10 @@ func (op *Match) Describe() string {
 		b.WriteString(" partition=" + columns(op.Partition))
 	}
 	b.WriteString(" order=" + orderList(op.Order) + " pattern=(" + op.Pattern.Format(op.Vars) + ")")
-	if op.Within > 0 {
+	switch {
+	case op.WithinText != "":
+		b.WriteString(" within=" + op.WithinText)
+	case op.Within > 0:
 		fmt.Fprintf(&b, " within=%d", op.Within)
 	}
 	sep := " define=["

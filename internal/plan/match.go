@@ -1,7 +1,9 @@
 package plan
 
 import (
+	"math"
 	"slices"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/expr"
 	"github.com/tidemill/tidemill/internal/flow"
@@ -34,6 +36,7 @@ type (
 		skip             flow.MatchSkip
 		skipVars         uint64
 		within           int64 // in the units of the first column of order; 0: none
+		withinText       string
 		final            *bool // set when it is emitted: see emitter.match
 	}
 	// matchSlot is a value of a match: see flow.MatchSlot.
@@ -297,8 +300,9 @@ func (b *binder) matchWithin(m *match, t *sql.MatchRecognize) {
 		return
 	}
 	m.within = b.duration(t.Within, "WITHIN")
-	if m.within <= 0 {
-		fail(t.Within.Pos(), types.CodeInvalidParameter, "the interval of WITHIN must be positive")
+	m.withinText = (time.Duration(m.within) * time.Microsecond).String()
+	if m.within <= 0 || m.within > math.MaxInt64/1000 {
+		fail(t.Within.Pos(), types.CodeInvalidParameter, "the interval of WITHIN must be positive and less than 292 years")
 	}
 	if len(m.order) == 0 || m.order[0].desc {
 		fail(t.Within.Pos(), types.CodeSyntax, "WITHIN needs an ORDER BY that begins with a time, ascending")

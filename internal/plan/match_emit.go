@@ -61,7 +61,7 @@ func (e *emitter) match(x *match, in rel, inNeed, need colSet) rel {
 		in = e.narrow(in, x.in.out(), inNeed, nil)
 	}
 	op := &flow.Match{Partition: places(x.partition, in.pos), Order: sortKeys(x.order, in.pos), Pattern: x.pattern, Vars: x.vars,
-		AllRows: x.all, Empty: x.empty, Unmatched: x.unmatched, Skip: x.skip, SkipVars: x.skipVars, Within: x.within}
+		AllRows: x.all, Empty: x.empty, Unmatched: x.unmatched, Skip: x.skip, SkipVars: x.skipVars, Within: x.within, WithinText: x.withinText}
 	slots := map[int]int{}
 	for i, s := range x.live(need) {
 		slots[s.id] = i
