@@ -101,3 +101,39 @@ func TestFillingAViewIsCancelled(t *testing.T) {
 	b.e.Close(done)
 	is(<-failed, "57P01", "terminating")
 }
+
+// TestCloseStopsAStep closes the engine in the middle of a step that takes minutes: it
+// ends, and after a restart the step's transaction is not there.
+func TestCloseStopsAStep(t *testing.T) {
+	logs := newMemLogs()
+	b := start(t, logs)
+	c := b.client()
+	c.crowd(1500)
+	c.exec(`CREATE TABLE few (n INT); CREATE MATERIALIZED VIEW p AS SELECT count(*) AS n FROM few, t a, t b, t c WHERE a.v + b.v + c.v = few.n`)
+	failed := make(chan error, 1)
+	go func() {
+		_, _, err := c.run(`INSERT INTO few VALUES (-1)`)
+		failed <- err
+	}()
+	for busy := false; !busy; { // until the leader is in the step, and answers nobody
+		answered := make(chan struct{})
+		go func() {
+			_, _, _ = b.client().run(`FLUSH`)
+			close(answered)
+		}()
+		select {
+		case <-answered:
+		case <-time.After(200 * time.Millisecond):
+			busy = true
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	b.e.Close(ctx)
+	var te *types.Error
+	if err := <-failed; !errors.As(err, &te) || te.Code != "57P01" {
+		t.Fatalf("got %v", err)
+	}
+	b = start(t, logs)
+	b.client().want(`SELECT count(*) FROM few`, "0")
+}

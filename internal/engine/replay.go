@@ -10,6 +10,7 @@ import (
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/types"
 	"github.com/tidemill/tidemill/internal/wire"
 )
 
@@ -20,6 +21,7 @@ const sourceWait = 30 * time.Second
 // replay rebuilds the state from the log and takes the lead.
 func (l *leader) replay(ctx context.Context) error {
 	l.replaying = true
+	l.work.Bound(0, func() bool { return ctx.Err() != nil })
 	l.coord.Step(coord.Clock{Now: l.e.cfg.Clock().UnixMicro()})
 	if err := l.findDropped(ctx); err != nil {
 		return err
@@ -45,7 +47,7 @@ func (l *leader) replay(ctx context.Context) error {
 		}
 	}
 	l.skip, l.replaying = nil, false
-	l.work.Bound(l.e.cfg.MemoryBytes)
+	l.work.Bound(l.e.cfg.MemoryBytes, func() bool { return l.e.ctx.Err() != nil })
 	if held := l.work.TotalBytes(); held > l.e.cfg.MemoryBytes {
 		l.e.cfg.Logger.Warn("the views hold more than their limit", "pipeline", l.e.cfg.Name, "bytes", held, "limit", l.e.cfg.MemoryBytes)
 	}
@@ -132,6 +134,10 @@ func (l *leader) replayRecord(ctx context.Context, r fabric.Record) error {
 			return fmt.Errorf("log record %d: %w", r.Seq, err)
 		}
 		if err := l.replayStep(ctx, s); err != nil {
+			var te *types.Error
+			if errors.As(err, &te) && te.Code == types.CodeQueryCanceled && ctx.Err() != nil {
+				err = ctx.Err() // which stopped the circuits
+			}
 			return fmt.Errorf("log record %d, step %d: %w", r.Seq, s.N, err)
 		}
 	case wire.KindDDL:

@@ -70,6 +70,9 @@ func (l *leader) stageStep(c coord.Compute) {
 	s.step = &wire.Step{N: c.Step, Now: now, Txs: uint64(len(ids)), Circuit: l.circuit, Engine: Version,
 		Shards: batch.Shards, Rejected: uint64(len(rejected))}
 	if err := l.compute(s); err != nil {
+		if l.e.ctx.Err() != nil {
+			err = errClosed() // which stopped it
+		}
 		l.fail(err)
 		return
 	}

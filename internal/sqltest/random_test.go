@@ -49,7 +49,9 @@ func TestRandom(t *testing.T) {
 	pg := connect(t, pgtest.Start(t))
 	d := &differ{t: t, pg: pg, seen: map[string]int{}}
 	for _, workers := range []int{1, 3} {
-		d.nodes = append(d.nodes, &nodeUnderTest{t: t, workers: workers})
+		n := &nodeUnderTest{t: t, workers: workers}
+		t.Cleanup(n.stop) // the last one; those before it are stopped and forgotten
+		d.nodes = append(d.nodes, n)
 	}
 	end := time.Now().Add(timeBudget())
 	for n := 0; *seedCount == 0 && time.Now().Before(end) || n < *seedCount; n++ {
@@ -111,7 +113,6 @@ func (n *nodeUnderTest) start() {
 		n.t.Fatal(err)
 	}
 	n.node = nd
-	n.t.Cleanup(func() { _ = nd.Close(context.WithoutCancel(n.t.Context())) })
 	n.conn = connect(n.t, fmt.Sprintf("postgres://tidemill@%s/tidemill?sslmode=disable&statement_timeout=%d", nd.Addrs().PG, statementTimeout.Milliseconds()))
 }
 
@@ -130,7 +131,9 @@ func (n *nodeUnderTest) stop() {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(n.t.Context()), 5*time.Second)
 	defer cancel()
-	_ = n.conn.Close(ctx)
+	if n.conn != nil {
+		_ = n.conn.Close(ctx)
+	}
 	_ = n.node.Close(ctx)
 	n.node, n.conn = nil, nil
 }

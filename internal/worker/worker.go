@@ -27,6 +27,7 @@ type Worker struct {
 	marks    map[string][]int64 // of every relation that has some, as of the last step
 	failed   error              // of the step that spent it
 	bound    int64              // of each circuit's state in steps; 0: none
+	stop     func() bool        // ends a step; nil: nothing does
 }
 
 type circuit struct {
@@ -122,18 +123,19 @@ func (c *Circuit) Fill(step uint64, now int64, feed func(push func(rel string, b
 }
 
 // Bound limits what each circuit may hold in the steps to come to maxBytes, 0 for no
-// limit. A step that goes past it fails.
-func (w *Worker) Bound(maxBytes int64) {
-	w.bound = maxBytes
+// limit. A step that goes past it fails, and so does one in the middle of which stop,
+// if not nil, reports true.
+func (w *Worker) Bound(maxBytes int64, stop func() bool) {
+	w.bound, w.stop = maxBytes, stop
 	for _, c := range w.circuits {
-		c.group.Bound(maxBytes, nil)
+		c.group.Bound(maxBytes, stop)
 	}
 }
 
 // Add makes a filled circuit part of the steps, after those that are there. The
 // bounds of its fill end.
 func (w *Worker) Add(c *Circuit) {
-	c.c.group.Bound(w.bound, nil)
+	c.c.group.Bound(w.bound, w.stop)
 	w.circuits = append(w.circuits, c.c)
 	w.mark(c.c.key, c.c.marks)
 }
