@@ -6,6 +6,7 @@ package connector
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"sort"
 
 	"github.com/tidemill/tidemill/internal/batch"
@@ -34,6 +35,8 @@ type Config struct {
 	Format  string            // FORMAT word in upper case; "" if none was given
 	Encode  string            // ENCODE word in upper case; "" if none was given
 	Encoded map[string]string // options after ENCODE
+	// Watermark says of a source that it has one, so that its partitions matter.
+	Watermark bool
 	// Created is the logical time at which the object was created, microseconds since
 	// 2000-01-01 UTC: generated timestamps begin there.
 	Created int64
@@ -75,15 +78,26 @@ type Intake interface {
 
 // Block is what a Runner appends.
 type Block struct {
-	Rows   *batch.Batch // columns as in Config.Columns; may be empty
+	Rows   *batch.Batch // columns as in Config.Columns; may be empty or nil
 	Bad    []Bad
 	Cursor []byte // opaque to the engine; nil for sources that do not resume
 	// Partition is the part of the input that the rows come from, each of which has a
-	// watermark of its own; 0 for sources that are one. Opened are partitions whose rows
-	// will come: the source's watermark waits for them. Ended are those that will send
-	// no more, after the rows of this block.
+	// watermark of its own; 0 for sources that are one. Parts, if not nil, says it for
+	// each row. Opened are partitions whose rows will come: the source's watermark waits
+	// for them. Ended are those that will send no more, after the rows of this block.
 	Partition     uint32
+	Parts         []uint32
 	Opened, Ended []uint32
+}
+
+// MaxPartitions bounds the partitions of a source.
+const MaxPartitions = 1024
+
+// PartitionOf returns a partition's number for its name.
+func PartitionOf(name string) uint32 {
+	h := fnv.New32a()
+	h.Write([]byte(name))
+	return max(h.Sum32(), 1) // 0 is that of sources without partitions
 }
 
 // MaxBadBytes is how much of a bad record is kept.

@@ -25,6 +25,8 @@ const (
 	maxLateness = 366 * 24 * time.Hour
 )
 
+const _ = uint(wire.MaxPartitions - connector.MaxPartitions)
+
 // The options that say how a source or table treats event time. Connectors do not
 // see them.
 const (
@@ -204,6 +206,15 @@ func (s *eventState) open(id uint32, now int64) (*partition, error) {
 	return p, nil
 }
 
+// hear notes that a partition has sent something, and returns its place.
+func (s *eventState) hear(id uint32, now int64) (int, error) {
+	s.makeRoom(id)
+	if _, err := s.open(id, now); err != nil {
+		return 0, err
+	}
+	return find(s.parts, id), nil
+}
+
 // end forgets a partition that will send nothing more.
 func (s *eventState) end(id uint32) {
 	if i := find(s.parts, id); i < len(s.parts) && s.parts[i].id == id {
@@ -292,20 +303,23 @@ func newLateFilter(r *eventRules) (*lateFilter, error) {
 	return &lateFilter{r: r, prog: prog, out: make([]batch.Column, 1)}, err
 }
 
-// pass moves s over the rows of b, which has no Sel, all of the partition id, and
-// returns which are in time and which are late. Without late ones both are nil. They
-// are the filter's until its next use.
+// pass moves s over the rows of b, which has no Sel, all of the partition id or each of
+// its own of parts, and returns which are in time and which are late. Without late ones
+// both are nil. They are the filter's until its next use.
 //
 // A row without a time is never late and moves nothing; nor does one whose watermark
 // is NULL, infinite or out of range.
-func (f *lateFilter) pass(s *eventState, id uint32, now int64, b *batch.Batch) (keep, late []uint32, err error) {
+func (f *lateFilter) pass(s *eventState, id uint32, parts []uint32, now int64, b *batch.Batch) (keep, late []uint32, err error) {
 	if b.N == 0 {
 		return nil, nil, nil
 	}
-	if _, err := s.open(id, now); err != nil {
+	if parts != nil {
+		id = parts[0]
+	}
+	at, err := s.hear(id, now)
+	if err != nil {
 		return nil, nil, err
 	}
-	at := find(s.parts, id)
 	others := s.least(at)
 	f.keep, f.late = f.keep[:0], f.late[:0]
 	f.at = f.at[:0]
@@ -316,6 +330,17 @@ func (f *lateFilter) pass(s *eventState, id uint32, now int64, b *batch.Batch) (
 		f.prog.Eval(&f.ctx, part, f.out)
 		marks, times := &f.out[0], &part.Cols[f.r.column]
 		for i := range part.N {
+			if parts != nil && parts[base+i] != id {
+				id = parts[base+i]
+				if at, err = s.hear(id, now); err != nil {
+					return nil, nil, err
+				}
+				others = s.least(at)
+				if m := min(s.parts[at].mark, others); m > s.mark { // one before was forgotten
+					s.mark = m
+					limit = f.r.limit(m)
+				}
+			}
 			if !times.Null(i) {
 				if times.I64[i] < limit {
 					if len(f.late) == 0 { // all before were in time
@@ -371,7 +396,7 @@ func (f *lateFilter) greatest(b *batch.Batch) int64 {
 // b itself if all are, else a batch that is the filter's until its next use, and
 // shares b's text.
 func (f *lateFilter) inTime(s *eventState, b *batch.Batch) (*batch.Batch, error) {
-	keep, late, err := f.pass(s, 0, 0, b)
+	keep, late, err := f.pass(s, 0, nil, 0, b)
 	if err != nil || len(late) == 0 {
 		return b, err
 	}

@@ -188,6 +188,23 @@ func TestPartitions(t *testing.T) {
 	b.wantMark("s", 1, 295)
 }
 
+func TestPartitionsOfRows(t *testing.T) {
+	b := start(t, newMemLogs())
+	c := b.client()
+	c.exec(`CREATE SOURCE s (k BIGINT NOT NULL, at TIMESTAMP, WATERMARK FOR at AS at - INTERVAL '5 s') WITH (connector = 'pushed')`)
+	rows := batch.NewBuilder([]types.Type{types.T(types.Int8), types.T(types.Timestamp)})
+	rows.AppendBatch(eventRows(t, "1 100", "2 50"))
+	rows.AppendRow([]types.Value{types.NullOf(types.T(types.Int8)), types.IntValue(types.Timestamp, 0)}, 1) // refused, and its partition with it
+	rows.AppendBatch(eventRows(t, "3 300", "4 60", "5 44", "6 45"))
+	b.appendBlock("s", connector.Block{Rows: rows.Seal(), Parts: []uint32{1, 2, 3, 1, 2, 1, 2}, Opened: []uint32{1, 2}})
+	c.exec(`FLUSH`)
+	c.want(`SELECT k FROM s ORDER BY k`, "1", "2", "3", "4") // 2 is at 55 when 5 and 6 come
+	b.wantMark("s", 1, 55)
+	if st := b.e.Sources()[0]; st.Partitions != 2 || st.Late != 2 {
+		t.Errorf("%+v", st)
+	}
+}
+
 func TestSilentPartitionsAreLeftOut(t *testing.T) {
 	logs, clock := newMemLogs(), newFakeClock()
 	b := start(t, logs, clock.set)

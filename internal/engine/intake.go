@@ -133,7 +133,7 @@ func (s *source) moved(blk *wire.Source) []int64 {
 // together or not at all.
 func (s *source) encode(b connector.Block) ([]*wire.Source, error) {
 	proc := s.stamp()
-	rows, refused, err := s.split(b.Rows, proc)
+	rows, refused, err := s.split(&b, proc)
 	if err != nil {
 		return nil, err
 	}
@@ -187,10 +187,7 @@ func (s *source) inTime(b connector.Block, rows *batch.Batch, refused []connecto
 			return nil, nil, nil, err
 		}
 	}
-	if rows.N > 0 {
-		next.makeRoom(b.Partition)
-	}
-	keep, late, err := s.filter.pass(next, b.Partition, now, rows)
+	keep, late, err := s.filter.pass(next, b.Partition, b.Parts, now, rows)
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -214,10 +211,18 @@ func (s *source) inTime(b connector.Block, rows *batch.Batch, refused []connecto
 }
 
 // split computes what is to be computed of the rows, and takes those out that have a
-// NULL where there may be none. What it returns is a copy.
-func (s *source) split(b *batch.Batch, proc int64) (*batch.Batch, []connector.Bad, error) {
+// NULL where there may be none. What it returns is a copy, whose partitions are then
+// in blk.Parts, if each row has its own.
+func (s *source) split(blk *connector.Block, proc int64) (*batch.Batch, []connector.Bad, error) {
+	b, given := blk.Rows, blk.Parts
 	if b == nil {
 		return batch.NewBuilder(s.types).Seal(), nil, nil
+	}
+	if given != nil {
+		if len(given) != b.Len() {
+			return nil, nil, fmt.Errorf("partitions of %d rows for a block of %d", len(given), b.Len())
+		}
+		blk.Parts = make([]uint32, 0, len(given))
 	}
 	b, failed, err := s.rules.computed(&expr.Ctx{}, b, proc)
 	if err != nil {
@@ -244,6 +249,9 @@ rows:
 			continue
 		}
 		bu.AppendFrom(b, i, 1)
+		if given != nil {
+			blk.Parts = append(blk.Parts, given[k])
+		}
 	}
 	return bu.Seal(), bad, nil
 }

@@ -85,7 +85,7 @@ func (b *sourceBlock) units() uint64 { return max(uint64(b.rows.Len())+b.bad, 1)
 
 // connectorConfig is what connectors get to know of a source or sink.
 func (e *Engine) connectorConfig(def *catalog.Relation) (string, connector.Config) {
-	cfg := connector.Config{ID: uint32(def.ID), Name: def.Name, AppendOnly: def.AppendOnly, Options: map[string]string{}, Encoded: map[string]string{}, Fabric: e.cfg.Fabric,
+	cfg := connector.Config{ID: uint32(def.ID), Name: def.Name, AppendOnly: def.AppendOnly, Watermark: def.Watermark != nil, Options: map[string]string{}, Encoded: map[string]string{}, Fabric: e.cfg.Fabric,
 		Logf: func(format string, args ...any) {
 			e.cfg.Logger.Info(fmt.Sprintf(format, args...), "pipeline", e.cfg.Name, "object", def.Name)
 		}}

@@ -86,7 +86,9 @@ func (i *Intake) Append(ctx context.Context, b connector.Block) (uint64, error) 
 	}
 	i.mu.Lock()
 	i.blocks++
-	i.rows = append(i.rows, Text(b.Rows)...)
+	if b.Rows != nil {
+		i.rows = append(i.rows, Text(b.Rows)...)
+	}
 	i.bad = append(i.bad, b.Bad...)
 	i.cursor = append([]byte(nil), b.Cursor...)
 	pos := uint64(i.blocks)

@@ -5,6 +5,7 @@ package file
 import (
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/batch"
@@ -45,6 +46,8 @@ type Source struct {
 	follow  bool
 	maxPoll time.Duration
 	maxRows int
+	// parted makes each file a partition, with a watermark of its own.
+	parted bool
 }
 
 // NewSource returns the source that cfg describes. Options: path, a file or a
@@ -61,9 +64,21 @@ func NewSource(cfg connector.Config) (*Source, error) {
 	if _, err := filepath.Match(s.path, ""); err != nil {
 		o.Bad("path", s.path, "a file or a pattern")
 	}
+	s.parted = cfg.Watermark && s.pattern()
 	width := 24*len(cfg.Columns) + 1
 	s.maxRows = max(1, min(batch.BlockRows, rowBytes/width))
 	return s, o.Err()
+}
+
+// pattern reports whether the path may match several files.
+func (s *Source) pattern() bool { return strings.ContainsAny(s.path, `*?[\`) }
+
+// part returns the partition of the file at path.
+func (s *Source) part(path string) uint32 {
+	if !s.parted {
+		return 0
+	}
+	return connector.PartitionOf(path)
 }
 
 func (s *Source) logf(msg string, args ...any) { logf(s.cfg, msg, args...) }

@@ -23,6 +23,7 @@ type place struct {
 	Offset int64    `json:"offset"`           // of its uncompressed bytes
 	Header []string `json:"header,omitempty"` // of CSV
 	Skip   bool     `json:"skip,omitempty"`   // in the middle of a line that is too long
+	Part   uint32   `json:"part,omitempty"`   // the partition that its rows are of
 }
 
 // reader reads one file from its place on.
@@ -70,7 +71,7 @@ func (r *reader) begin() error {
 	r.zipped = n >= 2 && head[0] == 0x1f && head[1] == 0x8b
 	if r.at.Offset > 0 && (!bytes.HasPrefix(head, r.at.Head) || !r.zipped && info.Size() < r.at.Offset) {
 		r.s.logf("file %q was replaced or cut: it has %d bytes and %d were read; it is read from its start", r.at.Path, info.Size(), r.at.Offset)
-		r.at = place{Path: r.at.Path}
+		r.at = place{Path: r.at.Path, Part: r.at.Part}
 	}
 	r.at.ID, r.at.Head = fileID(info), head
 	r.buf = r.buf[:0]
@@ -137,7 +138,7 @@ func (r *reader) read(ctx context.Context, to connector.Intake, last bool, curso
 			progress = true
 		}
 		if r.rows.Len() > 0 || len(bad) > 0 {
-			if _, err := to.Append(ctx, connector.Block{Rows: r.rows.View(), Bad: bad, Cursor: cursor()}); err != nil {
+			if _, err := to.Append(ctx, connector.Block{Rows: r.rows.View(), Bad: bad, Cursor: cursor(), Partition: r.at.Part}); err != nil {
 				return progress, err
 			}
 			r.rows.Reset()

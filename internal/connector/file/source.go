@@ -8,8 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/connector"
@@ -66,7 +66,7 @@ func (s *Source) Run(ctx context.Context, to connector.Intake) error {
 
 // list returns the files that there are, in order of name.
 func (s *Source) list() ([]string, error) {
-	if !strings.ContainsAny(s.path, `*?[\`) {
+	if !s.pattern() {
 		if _, err := os.Stat(s.path); err != nil {
 			return nil, err
 		}
@@ -86,13 +86,19 @@ func (s *Source) readAll(ctx context.Context, to connector.Intake, cur cursor) e
 	if err != nil {
 		return err
 	}
+	paths = slices.DeleteFunc(paths, func(p string) bool { return p <= cur.Done })
+	if s.parted && len(paths) > connector.MaxPartitions {
+		s.logf("%d files match %q: they are one partition, since there may be %d", len(paths), s.path, connector.MaxPartitions)
+		s.parted = false
+	}
+	if err := s.opened(ctx, to, paths, cur.bytes()); err != nil {
+		return err
+	}
 	for _, path := range paths {
-		if path <= cur.Done {
-			continue
-		}
-		at := place{Path: path}
+		at := place{Path: path, Part: s.part(path)}
 		if len(cur.Files) == 1 && cur.Files[0].Path == path {
 			at = cur.Files[0]
+			at.Part = s.part(path)
 		}
 		r, err := s.open(at)
 		if err != nil {
@@ -106,8 +112,33 @@ func (s *Source) readAll(ctx context.Context, to connector.Intake, cur cursor) e
 			return err
 		}
 		cur = cursor{Done: path}
+		if err := s.ended(ctx, to, at.Part, cur.bytes()); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// opened tells that rows of these files will come, so that the watermark waits for them.
+func (s *Source) opened(ctx context.Context, to connector.Intake, paths []string, cursor []byte) error {
+	if !s.parted || len(paths) == 0 {
+		return nil
+	}
+	b := connector.Block{Cursor: cursor}
+	for _, p := range paths {
+		b.Opened = append(b.Opened, s.part(p))
+	}
+	_, err := to.Append(ctx, b)
+	return err
+}
+
+// ended tells that no more rows will come of a file.
+func (s *Source) ended(ctx context.Context, to connector.Intake, part uint32, cursor []byte) error {
+	if !s.parted {
+		return nil
+	}
+	_, err := to.Append(ctx, connector.Block{Ended: []uint32{part}, Cursor: cursor})
+	return err
 }
 
 // followed is the set of files that are followed, in order of path.
@@ -194,7 +225,11 @@ func (w *followed) one(ctx context.Context, to connector.Intake, r *reader) (boo
 			return false, err
 		}
 		if *r = *opened; r.zipped {
-			return r.read(ctx, to, true, w.cursor)
+			got, err := r.read(ctx, to, true, w.cursor)
+			if err == nil {
+				err = w.s.ended(ctx, to, r.at.Part, w.cursor())
+			}
+			return got, err
 		}
 	}
 	if len(r.at.Head) < minHead {
@@ -210,7 +245,7 @@ func (w *followed) one(ctx context.Context, to connector.Intake, r *reader) (boo
 	}
 	if changed {
 		w.s.logf("file %q was cut or written anew after %d bytes were read; it is read from its start", r.at.Path, r.at.Offset)
-		r.at = place{Path: r.at.Path}
+		r.at = place{Path: r.at.Path, Part: r.at.Part}
 		r.close()
 		return true, nil
 	}
@@ -256,16 +291,18 @@ func (w *followed) arrange(ctx context.Context, to connector.Intake, paths []str
 			return err
 		}
 	}
+	var fresh []string
 	for _, p := range paths {
 		if _, there := ids[p]; there && !taken[p] {
-			w.readers = append(w.readers, &reader{s: w.s, at: place{Path: p}})
+			w.readers = append(w.readers, &reader{s: w.s, at: place{Path: p, Part: w.s.part(p)}})
+			fresh = append(fresh, p)
 		}
 	}
 	sort.SliceStable(w.readers, func(i, j int) bool { return w.readers[i].at.Path < w.readers[j].at.Path })
 	if len(w.readers) > maxFollowed {
 		return fmt.Errorf("%d files match %q, at most %d can be followed", len(w.readers), w.s.path, maxFollowed)
 	}
-	return nil
+	return w.s.opened(ctx, to, fresh, w.cursor())
 }
 
 // drop reads a file that was moved away or removed to its end and forgets it.
@@ -287,5 +324,5 @@ func (w *followed) drop(ctx context.Context, to connector.Intake, r *reader) err
 			break
 		}
 	}
-	return nil
+	return w.s.ended(ctx, to, r.at.Part, w.cursor())
 }

@@ -21,7 +21,8 @@ func System() connector.System {
 }
 
 // NewSource returns the source that cfg describes. Options: subject, which may have
-// wildcards, or stream with subject as a filter; format and the encoding's.
+// wildcards, or stream with subject as a filter; partition_by = 'subject' to give each
+// subject a watermark of its own; format and the encoding's.
 func NewSource(cfg connector.Config) (connector.Runner, error) {
 	o := connector.NewOptions("nats source", cfg.Options)
 	enc, err := connector.ReadEncoding(cfg, o, true)
@@ -43,10 +44,14 @@ func NewSource(cfg connector.Config) (connector.Runner, error) {
 	case !validPattern(subject):
 		o.Bad("subject", subject, "a subject, whose words may be * and whose last may be >, and that begins with no $ or _INBOX")
 	}
+	bySubject := o.Word("partition_by", "", "subject") != ""
+	if bySubject && !cfg.Watermark {
+		o.Failf("Add WATERMARK FOR column AS expression to its columns.", "nats source: partition_by without a watermark")
+	}
 	if err := o.Err(); err != nil {
 		return nil, err
 	}
-	p := packer{cfg: cfg, enc: enc}
+	p := packer{cfg: cfg, enc: enc, bySubject: bySubject}
 	if stream != "" {
 		return &streamSource{packer: p, stream: stream, filter: subject}, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -581,5 +582,63 @@ func TestOptions(t *testing.T) {
 	cfg.Columns[0].Name = "_step"
 	if _, err := NewSink(cfg); err == nil || !strings.Contains(err.Error(), "_step") {
 		t.Errorf("column _step: %v", err)
+	}
+}
+
+// TestSubjectsArePartitions: with partition_by each row says which subject it is of,
+// from messages and from a stream alike.
+func TestSubjectsArePartitions(t *testing.T) {
+	ctx, f, conn, js := start(t)
+	want := map[string]uint32{"1": connector.PartitionOf("t.eu"), "2": connector.PartitionOf("t.us"), "3": connector.PartitionOf("t.us"), "4": connector.PartitionOf("t.eu")}
+	for _, stream := range []bool{false, true} {
+		var mu sync.Mutex
+		got := map[string]uint32{}
+		in := &conntest.Intake{Before: func(b connector.Block) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if len(b.Parts) != b.Rows.Len() {
+				return fmt.Errorf("%d partitions for %d rows", len(b.Parts), b.Rows.Len())
+			}
+			for i, row := range conntest.Text(b.Rows) {
+				if k, _, _ := strings.Cut(row, "|"); k != "-1" {
+					got[k] = b.Parts[i]
+				}
+			}
+			return nil
+		}}
+		opts := map[string]string{"subject": "t.>", "partition_by": "subject"}
+		if stream {
+			if _, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: "T", Subjects: []string{"t.>"}}); err != nil {
+				t.Fatal(err)
+			}
+			opts["stream"] = "T"
+		}
+		cfg := config(f, &logs{}, opts)
+		cfg.Watermark = true
+		s := source(t, cfg)
+		stop, _ := run(ctx, func(ctx context.Context) error { return s.Run(ctx, in) })
+		rows := 4
+		if !stream {
+			listening(ctx, t, conn, "t.probe")
+			rows++
+		}
+		for subject, body := range map[string]string{"t.eu": "[{\"a\":1},{\"a\":4}]", "t.us": "[{\"a\":2},{\"a\":3}]"} {
+			if err := conn.Publish(subject, []byte(body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := in.Wait(rows); err != nil {
+			t.Fatal(err)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("stream %v: %v, want %v", stream, got, want)
+		}
+	}
+	if _, err := NewSource(config(f, &logs{}, map[string]string{"subject": "t.>", "partition_by": "subject"})); err == nil ||
+		!strings.Contains(err.Error(), "partition_by without a watermark") {
+		t.Errorf("without a watermark: %v", err)
 	}
 }

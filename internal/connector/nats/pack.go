@@ -21,6 +21,8 @@ const (
 type packer struct {
 	cfg connector.Config
 	enc *connector.Encoding
+	// bySubject makes each subject a partition, with a watermark of its own.
+	bySubject bool
 }
 
 // input is where messages come from.
@@ -41,11 +43,13 @@ type message struct {
 	data   []byte
 	reply  string
 	cursor []byte // to go on behind it, or nil
+	part   uint32 // the partition, if there are several
 }
 
 // packed is a block and who waits for it.
 type packed struct {
 	rows     *batch.Builder
+	parts    []uint32 // the partition of each row
 	bad      []connector.Bad
 	cursor   []byte
 	replies  []string
@@ -59,6 +63,7 @@ func (b *packed) full() bool {
 
 func (b *packed) reset() {
 	b.rows.Reset()
+	b.parts = b.parts[:0]
 	b.bad, b.cursor, b.replies, b.messages, b.bytes = nil, nil, b.replies[:0], 0, 0
 }
 
@@ -77,6 +82,17 @@ func (b *packed) add(d format.Decoder, m message) {
 	default:
 		d.Decode(m.data, b.rows, func(bad format.Bad) { b.bad = append(b.bad, connector.BadOf(bad)) })
 	}
+	for len(b.parts) < b.rows.Len() {
+		b.parts = append(b.parts, m.part)
+	}
+}
+
+// part returns the partition of messages of a subject.
+func (p *packer) part(subject string) uint32 {
+	if !p.bySubject {
+		return 0
+	}
+	return connector.PartitionOf(subject)
 }
 
 // run packs what comes from in until ctx ends (nil), in's channel is closed (nil) or an
@@ -93,7 +109,11 @@ func (p *packer) run(ctx context.Context, in input, to connector.Intake, settle 
 		for b := range out {
 			var pos uint64
 			if err == nil {
-				pos, err = to.Append(ctx, connector.Block{Rows: b.rows.View(), Bad: b.bad, Cursor: b.cursor})
+				blk := connector.Block{Rows: b.rows.View(), Bad: b.bad, Cursor: b.cursor}
+				if p.bySubject {
+					blk.Parts = b.parts
+				}
+				pos, err = to.Append(ctx, blk)
 			}
 			settle(b, pos, err)
 			b.reset()

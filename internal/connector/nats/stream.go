@@ -113,7 +113,7 @@ func (s *streamSource) read(ctx context.Context, cur *fabric.ExternalCursor, at 
 		}
 		at.seq = rec.Seq
 		select {
-		case in <- message{data: rec.Data, cursor: at.append(nil)}:
+		case in <- message{data: rec.Data, cursor: at.append(nil), part: s.part(rec.Subject)}:
 		case <-ctx.Done():
 			return nil
 		}

@@ -86,7 +86,7 @@ func (x *inbox) put(m fabric.Msg) {
 	closed, full := x.closed, x.bytes.Add(size) > queueBytes
 	if !closed && !full {
 		select {
-		case x.ch <- message{data: m.Data, reply: m.Reply}:
+		case x.ch <- message{data: m.Data, reply: m.Reply, part: x.s.part(m.Subject)}:
 			x.mu.Unlock()
 			return
 		default:
