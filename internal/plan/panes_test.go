@@ -21,7 +21,7 @@ var paneCalls = []string{
 }
 
 // specOf plans a query with or without windowKeys.
-func specOf(t *rapid.T, p *Planner, text string, rewritten, onClose bool) *flow.Spec {
+func specOf(t rapid.TB, p *Planner, text string, rewritten, onClose bool) *flow.Spec {
 	stmts, err := sql.Parse(text, sql.Options{})
 	if err != nil {
 		t.Fatal(err)
