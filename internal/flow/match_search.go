@@ -137,9 +137,22 @@ func newMatcher(env Env, op *Match, rows *rowStore) (*matcher, error) {
 		return nil, err
 	}
 	m.mach = pattern.NewMachine(m.prog, m.tracks)
+	if m.steady() {
+		m.mach.Remember()
+	}
 	starts, _ := m.prog.Anchored()
 	m.stay = starts || m.numbered
 	return m, nil
+}
+
+// steady reports whether a row's fitness depends on nothing but the row's place.
+func (m *matcher) steady() bool {
+	for v := range m.conds {
+		if m.conds[v].far != nil {
+			return false
+		}
+	}
+	return m.Within == 0
 }
 
 // matchStop is after how many steps the caller's wish to stop is looked at.
@@ -160,6 +173,7 @@ func (m *matcher) stopped() bool {
 // there are; else rows that are not there yet come, of times from mark on.
 func (m *matcher) run(st *Step, p *matchPart, ended bool, mark int64) {
 	m.st, m.part = st, p
+	m.mach.Forget()
 	limit := p.end()
 	if !ended {
 		limit -= m.lookahead
@@ -207,7 +221,7 @@ func (m *matcher) begin(p *matchPart, limit int64) bool {
 	s := m.searches[p.search-1]
 	m.serials++
 	s.start, s.serial = p.next, m.serials
-	m.mach.Begin(&s.Search, p.next == 0)
+	m.mach.Begin(&s.Search, p.next)
 	return true
 }
 
@@ -296,6 +310,9 @@ func (m *matcher) conclude(p *matchPart, why pattern.Limit) {
 			Detail: fmt.Sprintf("The search that began at the row gave up after %d rows and goes on behind them.", s.Rows())})
 		p.next = s.start + max(int64(s.Rows()), 1)
 	case !ok:
+		if p.faults == nil { // errors are noted by every search
+			m.mach.Failed(&s.Search, s.start)
+		}
 		shown = m.Unmatched && m.lost(p, s.start)
 		p.next = s.start + 1
 	case len(taken) == 0:

@@ -357,3 +357,27 @@ func TestMatchLimits(t *testing.T) {
 		t.Fatal("a million variables compile")
 	}
 }
+
+// TestMatchSearchesRowsOnce has a pattern that begins at every row and never ends: all
+// the searches together take little longer than one.
+func TestMatchSearchesRowsOnce(t *testing.T) {
+	op := &flow.Match{Order: []flow.SortKey{{Col: 1}}, Vars: []string{"a", "b"}, Empty: true, Pass: []int{0}, AllRows: true, Unmatched: true,
+		Pattern: patSeq(patRep(patVar(0), 0, -1), patVar(1)), Define: make([]expr.Expr, 2), Slots: []flow.MatchSlot{{T: int8T, Col: 2}}}
+	op.Define[1] = call("=", col(0, int8T), expr.Const{V: types.IntValue(types.Int8, 1000)})
+	g, err := flow.New(unary(matchIn, op, []types.Type{int8T}), flow.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const blocks = 50 // of pairs of rows there are 2 * 10^10
+	res, errs, err := g.Step(1, 0, flow.Feed{Rel: "l", Blocks: matchRows(blocks, 1, 0)})
+	if err != nil || errs.Total != 0 {
+		t.Fatal(err, errs.Total)
+	}
+	n := int64(0)
+	for i := range res[0].Batch.N {
+		n += res[0].Batch.Weight(i)
+	}
+	if n != blocks*batch.BlockRows {
+		t.Fatalf("%d rows are in no match, want all", n)
+	}
+}

@@ -71,6 +71,12 @@ type Machine struct {
 	first  bool
 	limit  Limit
 	regs   []int64 // of the thread being followed
+
+	// What is known of searches that began earlier, with Remember.
+	wide   int      // words of a set of instructions; 0: nothing is remembered
+	dead   []uint64 // sets, by row: threads that wait there for a row find no match
+	deadAt int64    // row of the first set
+	row    int      // where in dead the row is that threads are entered for, -1 if it is not
 }
 
 // NewMachine returns a machine whose threads remember tracks. The i-th track's
@@ -91,6 +97,43 @@ func NewMachine(p *Program, tracks []Track) *Machine {
 // Offset returns where the words of track i begin.
 func (m *Machine) Offset(i int) int { return m.offs[i] }
 
+// maxWide bounds the words of a set of instructions that is remembered.
+const maxWide = 16
+
+// Remember has searches note where they have been. It is of use only where threads
+// remember nothing, and whether a row fits does not depend on where the search began:
+// then a thread that waits for a row where one of an earlier search did, which found
+// nothing, finds nothing either. So rows are not searched again and again by patterns
+// that begin often and end seldom.
+func (m *Machine) Remember() {
+	if w := (len(m.prog.code) + 63) / 64; m.words == 0 && w <= maxWide {
+		m.wide = w
+	}
+}
+
+// Forget drops what is remembered.
+func (m *Machine) Forget() { m.dead = m.dead[:0] }
+
+// Failed remembers a search that found no match; first is the row it began at.
+func (m *Machine) Failed(s *Search, first int64) {
+	if m.wide == 0 {
+		return
+	}
+	at := int(first-m.deadAt) * m.wide
+	if len(m.dead) == 0 || at >= len(m.dead) {
+		m.dead, s.seen = append(m.dead[:0], s.seen...), s.seen[:0]
+		m.deadAt = first
+		return
+	}
+	for i, x := range s.seen {
+		if at+i < len(m.dead) {
+			m.dead[at+i] |= x
+		} else {
+			m.dead = append(m.dead, x)
+		}
+	}
+}
+
 // Taken is a row that a thread took.
 type Taken struct {
 	before   int32 // history node of the row before, -1 if none
@@ -109,9 +152,11 @@ type Search struct {
 	hist    []Taken
 	best    int32 // history node of the best match, or one of the values below
 	rows    int32 // fed so far
+	first   int64 // row of the partition that it began at
 	steps   int64
-	gen     int // rises when history nodes get other numbers
-	squeeze int // length of hist at which what no thread needs is dropped
+	gen     int      // rises when history nodes get other numbers
+	seen    []uint64 // sets of instructions at which threads waited, by row
+	squeeze int      // length of hist at which what no thread needs is dropped
 }
 
 type thread struct {
@@ -150,9 +195,9 @@ func (l Limit) String() string {
 	return "none"
 }
 
-// Begin starts a search; first says that its start row is the partition's first. It
+// Begin starts a search from row at of the partition, counted from 0. It
 // reports whether the search is over: what is preferred is an empty match.
-func (m *Machine) Begin(s *Search, first bool) bool {
+func (m *Machine) Begin(s *Search, at int64) bool {
 	s.threads, s.next, s.hist = s.threads[:0], s.next[:0], s.hist[:0]
 	s.regs, s.nextReg = s.regs[:0], s.nextReg[:0]
 	s.best, s.rows, s.steps, s.squeeze = noMatch, 0, 0, 1<<12
@@ -166,10 +211,35 @@ func (m *Machine) Begin(s *Search, first bool) bool {
 			m.regs[m.offs[i]+k] = init
 		}
 	}
-	m.begin(first, false)
+	s.first, s.seen = at, s.seen[:0]
+	m.begin(at == 0, false)
+	m.aim(s, 0)
 	m.follow(s, 0, emptyMatch)
 	m.swap(s)
+	m.see(s)
 	return len(s.threads) == 0
+}
+
+// aim says that threads being entered wait for row of s.
+func (m *Machine) aim(s *Search, row int32) {
+	m.row = -1
+	if at := s.first + int64(row) - m.deadAt; m.wide > 0 && at >= 0 && at < int64(len(m.dead)/m.wide) {
+		m.row = int(at) * m.wide
+	}
+}
+
+// see notes where the threads of s wait.
+func (m *Machine) see(s *Search) {
+	if m.wide == 0 {
+		return
+	}
+	from := len(s.seen)
+	for range m.wide {
+		s.seen = append(s.seen, 0)
+	}
+	for _, t := range s.threads {
+		s.seen[from+int(t.pc>>6)] |= 1 << (t.pc & 63)
+	}
 }
 
 // begin starts a round of follow.
@@ -238,6 +308,9 @@ func (m *Machine) wait(s *Search, pc, hist int32) {
 			return
 		}
 		m.stamp[pc] = m.turn
+		if m.row >= 0 && m.dead[m.row+int(pc>>6)]>>(pc&63)&1 != 0 {
+			return
+		}
 	} else if m.known(s, pc) {
 		return
 	}
@@ -274,6 +347,7 @@ next:
 // why, if it had to be given up.
 func (m *Machine) Feed(s *Search, t Tester) (over bool, limit Limit) {
 	m.begin(false, false)
+	m.aim(s, s.rows+1)
 	for k := range s.threads {
 		th := s.threads[k]
 		in := &m.prog.code[th.pc]
@@ -297,6 +371,7 @@ func (m *Machine) Feed(s *Search, t Tester) (over bool, limit Limit) {
 		}
 	}
 	m.swap(s)
+	m.see(s)
 	s.rows++
 	switch {
 	case m.limit != NoLimit:
@@ -416,7 +491,7 @@ func (s *Search) Last(hist int32) (Taken, int32) { return s.hist[hist], s.hist[h
 
 // Bytes returns the memory held.
 func (s *Search) Bytes() int64 {
-	return int64(cap(s.threads)+cap(s.next))*12 + int64(cap(s.regs)+cap(s.nextReg))*8 + int64(cap(s.hist))*12
+	return int64(cap(s.threads)+cap(s.next))*12 + int64(cap(s.regs)+cap(s.nextReg))*8 + int64(cap(s.hist))*12 + int64(cap(s.seen))*8
 }
 
 // drop forgets the rows that no thread and no match has. A node comes after the one
