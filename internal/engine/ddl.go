@@ -146,7 +146,7 @@ func (l *leader) makeRelation(ctx context.Context, def *catalog.Relation, d *sta
 		m.source = s
 		m.rel.ring = l.newRing()
 	case catalog.Index:
-		return l.makeIndex(def, d)
+		return l.makeIndex(ctx, def, d)
 	case catalog.MaterializedView, catalog.Sink:
 		return l.makeView(ctx, def, d)
 	default: // a view is a query in the catalog
@@ -163,7 +163,7 @@ func (l *leader) newRing() *ring {
 }
 
 // makeIndex orders the rows of its relation anew.
-func (l *leader) makeIndex(def *catalog.Relation, d *stagedDDL) (made, error) {
+func (l *leader) makeIndex(ctx context.Context, def *catalog.Relation, d *stagedDDL) (made, error) {
 	on := l.rels[def.Index.On]
 	for _, m := range d.made {
 		if m.rel.def.ID == def.Index.On {
@@ -179,7 +179,7 @@ func (l *leader) makeIndex(def *catalog.Relation, d *stagedDDL) (made, error) {
 	x := &relation{def: def, spine: state.NewSpine(on.def.Types(), orderOf(def))}
 	err := on.spine.Snapshot().Blocks(func(b *batch.Batch) error {
 		x.spine.Append(b)
-		return nil
+		return ctx.Err()
 	})
 	return made{rel: x, on: on}, err
 }
