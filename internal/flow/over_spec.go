@@ -187,7 +187,10 @@ func (c *OverCall) String() string {
 // String prints the frame as SQL would, with columns as limits.
 func (f *Frame) String() string {
 	mode := [...]string{FrameRange: "range", FrameRows: "rows", FrameGroups: "groups"}[f.Mode]
-	s := mode + " " + f.edge(f.Start, "unbounded preceding") + " to " + f.edge(f.End, "unbounded following")
+	if f.ranged() {
+		mode += " of #" + strconv.Itoa(f.Key)
+	}
+	s := mode + " from " + f.edge(f.Start, "unbounded preceding") + " to " + f.edge(f.End, "unbounded following")
 	return s + [...]string{ExcludeNone: "", ExcludeCurrent: " exclude current row", ExcludeGroup: " exclude group",
 		ExcludeTies: " exclude ties"}[f.Exclude]
 }
@@ -199,14 +202,19 @@ func (f *Frame) edge(e FrameEdge, unbounded string) string {
 	case AtCurrent:
 		return "current"
 	}
-	word := " preceding"
-	if e.Kind == Following {
-		word = " following"
-	}
 	if f.Mode == FrameRange {
-		return fmt.Sprintf("#%d where #%d", e.Limit, f.Key) + word
+		return "#" + strconv.Itoa(e.Limit)
 	}
-	return strconv.FormatInt(e.N, 10) + word
+	if e.Kind == Following {
+		return strconv.FormatInt(e.N, 10) + " following"
+	}
+	return strconv.FormatInt(e.N, 10) + " preceding"
+}
+
+// ranged reports whether the frame compares its key with limits.
+func (f *Frame) ranged() bool {
+	offset := func(e FrameEdge) bool { return e.Kind == Preceding || e.Kind == Following }
+	return f.Mode == FrameRange && (offset(f.Start) || offset(f.End))
 }
 
 func checkOver(op *Over, n *Node, in []types.Type) error {

@@ -251,7 +251,7 @@ func (b *binder) windowAggregate(ctx *exprCtx, f *sql.FuncCall, name string, w *
 	for i, e := range args {
 		ts[i] = e.Type()
 	}
-	if f.Star && name != "count" || len(args) == 0 && !f.Star {
+	if name == "count" && len(args) == 0 && !f.Star {
 		fail(f.Pos(), types.CodeWrongObject, "%s(*) must be used to call a parameterless aggregate function", name)
 	}
 	fn, cast, ret, err := expr.ResolveAgg(name, ts)
@@ -368,6 +368,21 @@ func (s *selecter) defineWindows() {
 	}
 }
 
+// uses reports whether a window or a call over it needs column id.
+func (l *winList) uses(id int) bool {
+	for _, w := range l.specs {
+		es := slices.Concat(w.part, w.order)
+		for _, c := range w.calls {
+			es = append(es, c.pre...)
+		}
+		if slices.Contains(exprCols(es...), id) {
+			return true
+		}
+	}
+	return false
+}
+
+// find returns the window of a name.
 func (l *winList) find(id sql.Ident) *winSpec {
 	for _, d := range l.defs {
 		if d.name == id.Text {

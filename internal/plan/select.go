@@ -587,7 +587,7 @@ func (s *selecter) isUsed(id int) bool {
 			return true
 		}
 	}
-	return s.sel.Having != nil
+	return s.sel.Having != nil || s.wins.uses(id)
 }
 
 // grouped rewrites an expression to read the grouped rows: grouping expressions

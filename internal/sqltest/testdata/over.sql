@@ -420,3 +420,150 @@ query
 SELECT dept, rank() OVER (ORDER BY pay) FROM e GROUP BY dept
 ----
 ERROR 42803: column "e.pay" must appear in the GROUP BY clause or be used in an aggregate function
+
+query
+SELECT id, sum(fee) OVER (PARTITION BY dept ORDER BY id), 1 FROM e GROUP BY id ORDER BY id
+----
+1 | 1.5 | 1
+2 | 3.75 | 1
+3 | 3.75 | 1
+4 | 3 | 1
+6 | 1 | 1
+7 | 5 | 1
+8 | 5.25 | 1
+
+query
+SELECT id, lag(pay) OVER (ORDER BY born), ok FROM e GROUP BY id ORDER BY ok, id
+----
+2 | 50 | f
+6 | 70 | f
+1 | 60 | t
+3 | 60 | t
+7 | 200 | t
+4 | 100 | NULL
+8 | NULL | NULL
+
+query
+SELECT a.id, b.n FROM e a, LATERAL (SELECT count(*) OVER (ORDER BY x.id) AS n, x.id FROM e x WHERE x.dept = a.dept) b WHERE b.id = a.id
+----
+1 | 1
+2 | 2
+3 | 3
+4 | 1
+7 | 2
+8 | 4
+
+query
+SELECT * FROM (SELECT id, dept, sum(pay) OVER (PARTITION BY dept) AS s FROM e) x WHERE dept = 'dev'
+----
+1 | dev | 420
+2 | dev | 420
+3 | dev | 420
+8 | dev | 420
+
+query
+SELECT count(*) FROM (SELECT id, rank() OVER (ORDER BY pay) AS r FROM e) x
+----
+7
+
+query
+SELECT id, r FROM (SELECT id, rank() OVER (ORDER BY pay) AS r FROM e UNION ALL SELECT id, 0 FROM e) x WHERE r = 1
+----
+4 | 1
+
+query
+SELECT id, max(dept) OVER w, min(born) OVER w, any_value_is.x FROM e, (SELECT 1 AS x) any_value_is WINDOW w AS (ORDER BY id ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING)
+----
+1 | dev | 2000-01-01 | 1
+2 | dev | 2000-01-01 | 1
+3 | ops | 2000-01-02 | 1
+4 | ops | 2000-01-02 | 1
+6 | ops | 2000-01-02 | 1
+7 | ops | 1999-12-31 | 1
+8 | ops | 1999-12-31 | 1
+
+query
+SELECT v, lag(v) OVER (ORDER BY v DESC NULLS FIRST), first_value(v) OVER (ORDER BY v DESC), rank() OVER (ORDER BY v DESC) FROM (VALUES (1.0), (1.00), (NULL), (2.5)) t (v)
+----
+1.0 | 2.5 | NULL | 3
+1.00 | 1.0 | NULL | 3
+2.5 | NULL | NULL | 2
+NULL | NULL | NULL | 1
+
+query
+SELECT t, count(*) OVER (ORDER BY t RANGE BETWEEN '1 month' PRECEDING AND '1 day' PRECEDING) FROM (VALUES (TIMESTAMP '2024-01-31'), ('2024-02-29'), ('2024-03-31'), ('2024-03-30'), (NULL)) x (t)
+----
+2024-01-31 00:00:00 | 0
+2024-02-29 00:00:00 | 1
+2024-03-30 00:00:00 | 1
+2024-03-31 00:00:00 | 2
+NULL | 1
+
+query
+SELECT t, sum(EXTRACT(day FROM t)) OVER (ORDER BY t DESC RANGE BETWEEN CURRENT ROW AND '12 hours' FOLLOWING) FROM (VALUES (TIMESTAMPTZ '2024-01-31 00:00+00'), ('2024-01-31 10:00+00'), ('2024-01-31 13:00+00')) x (t)
+----
+2024-01-31 00:00:00+00 | 31
+2024-01-31 10:00:00+00 | 62
+2024-01-31 13:00:00+00 | 62
+
+query
+SELECT i, count(*) OVER (ORDER BY i RANGE BETWEEN '1 day' PRECEDING AND CURRENT ROW) FROM (VALUES (INTERVAL '1 day'), ('2 days'), ('1 month')) x (i)
+----
+1 day | 1
+1 mon | 1
+2 days | 2
+
+query
+SELECT lag(1, 1, 'x') OVER () FROM e
+----
+ERROR 22P02: invalid input syntax for type integer: "x"
+
+query
+SELECT count(*) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED FOLLOWING AND CURRENT ROW) FROM e
+----
+ERROR 42P20: frame start cannot be UNBOUNDED FOLLOWING
+
+query
+SELECT row_number() OVER (ORDER BY id ROWS 1.5 PRECEDING) FROM e WHERE id = 1
+----
+1
+
+query
+SELECT row_number() OVER (ORDER BY id ROWS 'x' PRECEDING) FROM e
+----
+ERROR 22P02: invalid input syntax for type bigint: "x"
+
+query
+SELECT sum() OVER () FROM e
+----
+ERROR 42883: function sum() does not exist
+
+query
+SELECT sum(*) OVER () FROM e
+----
+ERROR 42883: function sum() does not exist
+
+query
+INSERT INTO e (id) VALUES (rank() OVER ())
+----
+ERROR 42P20: window functions are not allowed in VALUES
+
+query
+UPDATE e SET pay = rank() OVER ()
+----
+ERROR 42P20: window functions are not allowed in UPDATE
+
+query
+SELECT 1 FROM e a JOIN e b ON rank() OVER () = 1
+----
+ERROR 42P20: window functions are not allowed in JOIN conditions
+
+query
+SELECT id FROM e LIMIT rank() OVER ()
+----
+ERROR 42P20: window functions are not allowed in LIMIT
+
+query
+SELECT rank() OVER (ORDER BY rank() OVER ()) FROM e
+----
+ERROR 42P20: window functions are not allowed in window definitions
