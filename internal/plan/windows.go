@@ -108,6 +108,22 @@ func (b *binder) windowDurations(w *window, t *sql.WindowTable, name string, dur
 		}
 		b.checkWindowCount(at, name, w.size/w.slide)
 	}
+	if w.slide > 0 {
+		w.offset = unixOffset(w.offset, w.slide)
+	}
+}
+
+// unixDays is how many days lie between the origins of Unix's time and of ours, 2000.
+const unixDays = 10957
+
+// unixOffset turns an offset from 1970, where windows begin in Flink and RisingWave,
+// into one from 2000, from 0 to below slide. For durations that divide a day it is the same.
+func unixOffset(offset, slide int64) int64 {
+	o := offset%slide - unixDays*microsPerDay%slide
+	for o < 0 {
+		o += slide
+	}
+	return o
 }
 
 // maxWindowsPerRow bounds how many windows one row may be put into.

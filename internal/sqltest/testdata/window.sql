@@ -51,6 +51,28 @@ SELECT id, window_start FROM TUMBLE(bid, at, INTERVAL '10 minutes', INTERVAL '3 
 2 | 2026-01-01 08:03:00
 3 | 2026-01-01 08:03:00
 
+# They are counted from 1970 as in Flink and RisingWave: weeks begin on Thursdays, and
+# with an offset of four days on Mondays.
+query nopg
+SELECT id, window_start FROM TUMBLE(bid, at, INTERVAL '7 days') WHERE id = 1
+----
+1 | 2026-01-01 00:00:00
+
+query nopg
+SELECT id, window_start FROM TUMBLE(bid, at, INTERVAL '7 days', INTERVAL '4 days') WHERE id = 1
+----
+1 | 2025-12-29 00:00:00
+
+query
+SELECT id, date_bin('7 seconds', at, '1970-01-01') FROM bid WHERE id = 1
+----
+1 | 2026-01-01 08:04:59
+
+query nopg
+SELECT id, window_start FROM TUMBLE(bid, at, INTERVAL '7 seconds') WHERE id = 1
+----
+1 | 2026-01-01 08:04:59
+
 query nopg
 SELECT window_start, window_end FROM TUMBLE((SELECT TIMESTAMP '1999-12-31 23:59:59' AS at), at, INTERVAL '1 minute')
 ----
