@@ -27,7 +27,8 @@ type asOf struct {
 	AsOf
 	marks   *Marks
 	sides   [2]asOfSide
-	changes []asOfChange
+	touched [2][]asOfTouched
+	changes []int64   // turned times at which the right rows of a group are others than before
 	cal     *calendar // of groups in which something can be forgotten at some time
 	planned [][]int64 // by group: the time of its earliest entry in cal
 	keys    []uint64
@@ -38,12 +39,6 @@ type asOf struct {
 	nulls   []batch.Column
 	out     batch.Batch
 	pairs   [2]asOfPairs // without and with a match
-}
-
-// asOfChange says that the right rows of group g at a (turned) time are others than before.
-type asOfChange struct {
-	g  uint32
-	at int64
 }
 
 // asOfPairs are rows to emit.
@@ -84,7 +79,7 @@ func newAsOf(env Env, op *AsOf) *asOf {
 func asOfDay(t types.Type) int64 {
 	switch t.Kind {
 	case types.Timestamp, types.TimestampTZ:
-		return 1 << 22 // about four seconds
+		return 1 << 20 // about a second
 	case types.Date:
 		return 1
 	}
@@ -118,56 +113,110 @@ func (a *asOf) Push(_ *Step, port int, b *batch.Batch, out Emitter) {
 
 func (a *asOf) Flush(st *Step, out Emitter) {
 	l, r := &a.sides[0], &a.sides[1]
-	a.changes = a.changes[:0]
-	for _, t := range r.m.touchedR {
-		w := r.m.row(t.row)
-		w[asOfHash] = t.hash
-		a.settle(r, t.row, t.old > 0, int64(w[rowWeight]) > 0)
-	}
-	for _, t := range l.m.touchedR {
-		w := l.m.row(t.row)
-		w[asOfHash] = t.hash
-		a.settle(l, t.row, t.old != 0, w[rowWeight] != 0)
-	}
-	slices.SortFunc(a.changes, func(x, y asOfChange) int { return cmp.Or(cmp.Compare(x.g, y.g), cmp.Compare(x.at, y.at)) })
-	a.changes = slices.Compact(a.changes)
-	for i, c := range a.changes {
+	a.touched[0], a.touched[1] = l.byGroup(a.touched[0][:0]), r.byGroup(a.touched[1][:0])
+	for ls, rs := a.touched[0], a.touched[1]; len(ls)+len(rs) > 0; {
 		if st.Stopped() {
 			return
 		}
-		end, bound := int64(0), false
-		if n := r.after(*r.root(c.g), c.at); n != 0 {
-			end, bound = r.at(n), true
+		g := uint32(math.MaxUint32)
+		if len(ls) > 0 {
+			g = ls[0].g
 		}
-		if i+1 < len(a.changes) && a.changes[i+1].g == c.g && (!bound || a.changes[i+1].at < end) {
-			end, bound = a.changes[i+1].at, true
+		if len(rs) > 0 {
+			g = min(g, rs[0].g)
 		}
-		a.between(c.g, *l.root(c.g), c.at, end, bound, out)
-	}
-	for _, t := range l.m.touchedR {
-		a.renew(uint32(l.m.row(t.row)[rowGroup]>>32), t.row, out)
+		nl, nr := ofGroup(ls, g), ofGroup(rs, g)
+		a.flushGroup(g, ls[:nl], rs[:nr], out)
+		ls, rs = ls[nl:], rs[nr:]
 	}
 	a.flushPairs(out)
 	l.m.endStep()
 	r.m.endStep()
+	for p := range a.touched {
+		if cap(a.touched[p]) > keepTouched {
+			a.touched[p] = nil
+		}
+	}
 	a.forget()
 }
 
+// keepTouched is how long a list of changed rows may be that is kept for the next step.
+const keepTouched = 1 << 18
+
+// asOfTouched is a row that the step has changed.
+type asOfTouched struct {
+	g   uint32 // its group
+	row uint32
+	at  int64 // turned
+	old int64 // weight before
+}
+
+// byGroup lists the rows that the step has changed, those of a group one after the
+// other, so that the memory of its trees is near while it is at work.
+func (s *asOfSide) byGroup(list []asOfTouched) []asOfTouched {
+	for _, t := range s.m.touchedR {
+		w := s.m.row(t.row)
+		w[asOfHash] = t.hash
+		list = append(list, asOfTouched{uint32(w[rowGroup] >> 32), t.row, s.at(t.row), t.old})
+	}
+	slices.SortFunc(list, func(x, y asOfTouched) int {
+		if x.g != y.g {
+			return cmp.Compare(x.g, y.g)
+		}
+		return cmp.Compare(x.at, y.at)
+	})
+	return list
+}
+
+func ofGroup(list []asOfTouched, g uint32) int {
+	n := 0
+	for n < len(list) && list[n].g == g {
+		n++
+	}
+	return n
+}
+
+// flushGroup brings the trees of group g up to date with the changes of both sides,
+// and corrects the left rows that these concern.
+func (a *asOf) flushGroup(g uint32, ls, rs []asOfTouched, out Emitter) {
+	l, r := &a.sides[0], &a.sides[1]
+	a.changes = a.changes[:0]
+	for _, t := range rs {
+		was, is := t.old > 0, int64(r.m.row(t.row)[rowWeight]) > 0
+		a.settle(r, t, was, is)
+		if was != is && (len(a.changes) == 0 || a.changes[len(a.changes)-1] != t.at) {
+			a.changes = append(a.changes, t.at)
+		}
+	}
+	for _, t := range ls {
+		a.settle(l, t, t.old != 0, l.m.row(t.row)[rowWeight] != 0)
+	}
+	for i, c := range a.changes {
+		end, bound := int64(0), false
+		if n := r.after(*r.root(g), c); n != 0 {
+			end, bound = r.at(n), true
+		}
+		if i+1 < len(a.changes) && (!bound || a.changes[i+1] < end) {
+			end, bound = a.changes[i+1], true
+		}
+		a.between(g, *l.root(g), c, end, bound, out)
+	}
+	for _, t := range ls {
+		a.renew(g, t.row, out)
+	}
+}
+
 // settle brings a tree up to date with a row, and plans when to look at its group again.
-func (a *asOf) settle(s *asOfSide, row uint32, was, is bool) {
+func (a *asOf) settle(s *asOfSide, t asOfTouched, was, is bool) {
 	if was == is {
 		return
 	}
-	g := uint32(s.m.row(row)[rowGroup] >> 32)
-	root := s.root(g)
+	root := s.root(t.g)
 	if is {
-		*root = s.insert(*root, row)
-		a.plan(g, s.raw(row))
+		*root = s.insert(*root, t.row)
+		a.plan(t.g, s.raw(t.row))
 	} else {
-		*root = s.remove(*root, row)
-	}
-	if s.right {
-		a.changes = append(a.changes, asOfChange{g, s.at(row)})
+		*root = s.remove(*root, t.row)
 	}
 }
 
@@ -340,5 +389,5 @@ func (a *asOf) forgetAhead(g uint32, m int64) {
 // StateBytes implements Operator.
 func (a *asOf) StateBytes() int64 {
 	chunks := len(a.sides[0].roots) + len(a.sides[1].roots) + 2*len(a.planned)
-	return a.sides[0].m.bytes() + a.sides[1].m.bytes() + a.cal.bytes + int64(chunks)<<groupChunkBits*4 + int64(cap(a.changes))*16
+	return a.sides[0].m.bytes() + a.sides[1].m.bytes() + a.cal.bytes + int64(chunks)<<groupChunkBits*4 + int64(cap(a.touched[0])+cap(a.touched[1]))*24
 }

@@ -100,7 +100,7 @@ const (
 func newTimeFilter(env Env, op *TimeFilter) *timeFilter {
 	f := &timeFilter{
 		TimeFilter: *op, rows: newRowStore(env.In[0], tfWords), all: allColumns(env.In[0]),
-		cal: newCalendar(1 << 22), now: math.MinInt64,
+		cal: newCalendar(1 << 20), now: math.MinInt64,
 		hash: make([]uint64, batch.BlockRows), sel: make([]uint32, 0, batch.BlockRows),
 	}
 	f.out = newStored(f.rows, env.Out)
