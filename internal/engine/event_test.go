@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -378,6 +379,73 @@ func TestLateRowsOfAnyCut(t *testing.T) {
 			}
 		} else if got[0] != want[0] {
 			t.Fatalf("cut %d: %v, in one piece %v", cut, got, want)
+		}
+		b.stop()
+	}
+}
+
+// TestEventTimeSurvivesCrashes pushes rows of two partitions through appends that
+// fail, and processes that die, in every way. Whatever happens, a view made before, one
+// made after and the source itself have the same rows, no row is below a mark that was
+// shown before it, and closed windows are those of the rows that are there.
+func TestEventTimeSurvivesCrashes(t *testing.T) {
+	for seed := range uint64(12) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		logs, clock := newMemLogs(), newFakeClock()
+		b := start(t, logs, clock.set)
+		c := b.client()
+		c.exec(`CREATE SOURCE s (k BIGINT, at TIMESTAMP, p AS PROCTIME(), WATERMARK FOR at AS at - INTERVAL '5 s') WITH (connector = 'pushed', late_rows = 'quarantine', idle_timeout = '1 min')`)
+		const closing = `SELECT window_start, count(*) AS n, min(k) AS k FROM TUMBLE(s, at, INTERVAL '10 s') GROUP BY window_start EMIT ON WINDOW CLOSE`
+		c.exec(`CREATE MATERIALIZED VIEW before AS SELECT * FROM s; CREATE MATERIALIZED VIEW closed AS ` + closing)
+		shown := int64(-1) // the mark last seen, in seconds
+		next := int64(0)
+		for range 6 {
+			logs.mu.Lock()
+			at := logs.n + 1 + rng.IntN(25)
+			kind := []fault{lostBefore, lostAfter, crash, crashEarly}[rng.IntN(4)]
+			logs.fault = func(_ string, n int) fault {
+				if n == at || n > at && (kind == crash || kind == crashEarly) {
+					return map[bool]fault{true: kind, false: crashEarly}[n == at]
+				}
+				return fine
+			}
+			logs.mu.Unlock()
+			for range 12 {
+				bu := batch.NewBuilder([]types.Type{types.T(types.Int8), types.T(types.Timestamp), types.T(types.TimestampTZ)})
+				for range 1 + rng.IntN(4) {
+					next++
+					bu.AppendRow([]types.Value{types.IntValue(types.Int8, next), types.IntValue(types.Timestamp, (1000+next+rng.Int64N(20)-10)*second), types.NullOf(types.T(types.TimestampTZ))}, 1)
+				}
+				if _, err := b.src.to(b, "s").Append(b.Context(), connector.Block{Rows: bu.Seal(), Partition: uint32(rng.IntN(2))}); err != nil {
+					break
+				}
+				clock.pass(time.Duration(rng.IntN(5)) * time.Second)
+				if m := b.mark("s", 1); m < shown {
+					t.Fatalf("seed %d: the mark went back from %d to %d", seed, shown, m)
+				} else {
+					shown = m
+				}
+			}
+			b.stop()
+			logs.mu.Lock()
+			logs.fault = nil
+			logs.mu.Unlock()
+			b = start(t, logs, clock.set)
+			c = b.client()
+			c.exec(`FLUSH`)
+			if m := b.mark("s", 1); m < shown {
+				t.Fatalf("seed %d: after a restart the mark is %d, it was %d", seed, m, shown)
+			}
+		}
+		c.exec(`CREATE MATERIALIZED VIEW after AS SELECT * FROM s; CREATE MATERIALIZED VIEW closed_after AS ` + closing)
+		for _, pair := range [][2]string{{"before", "after"}, {"before", "s"}, {"closed", "closed_after"}} {
+			c.want(fmt.Sprintf(`(SELECT * FROM %[1]s EXCEPT ALL SELECT * FROM %[2]s) UNION ALL (SELECT * FROM %[2]s EXCEPT ALL SELECT * FROM %[1]s)`, pair[0], pair[1]))
+		}
+		c.want(closing[:len(closing)-len(` EMIT ON WINDOW CLOSE`)]+` ORDER BY 1 EMIT ON WINDOW CLOSE`, got(c, `SELECT * FROM closed ORDER BY 1`)...)
+		c.want(`SELECT count(*) FROM (SELECT p < lag(p) OVER (ORDER BY k) AS back FROM s) AS x WHERE back`, "0")
+		c.want(`SELECT (SELECT count(*) FROM s) > 50, (SELECT count(*) FROM closed) > 3`, "t, t")
+		if b.e.Sources()[0].Late == 0 {
+			t.Errorf("seed %d: no row is late", seed)
 		}
 		b.stop()
 	}
