@@ -130,6 +130,10 @@ func TestLookupsAreNotCorrected(t *testing.T) {
 	c = b.client()
 	c.want(`SELECT * FROM before ORDER BY n`, want...)
 	c.want(`SELECT * FROM after ORDER BY n`, now...)
+	c.exec(`CREATE TABLE hit (k INT, p TIMESTAMPTZ AS PROCTIME()) APPEND ONLY;
+		CREATE MATERIALIZED VIEW hits AS SELECT h.k, s.name FROM hit h JOIN side FOR SYSTEM_TIME AS OF h.p AS s ON h.k = s.k`)
+	c.exec(`INSERT INTO hit VALUES (2), (3); DELETE FROM side; INSERT INTO hit VALUES (2)`)
+	c.want(`SELECT * FROM hits ORDER BY k`, "2, due", "3, tre")
 	c.fails(`CREATE MATERIALIZED VIEW bad AS SELECT a.name FROM side a JOIN side FOR SYSTEM_TIME AS OF now() b ON a.k = b.k`,
 		types.CodeFeature, "the left side of FOR SYSTEM_TIME AS OF PROCTIME() in a view must be append-only, since what was joined once is never taken back")
 }
