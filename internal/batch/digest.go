@@ -17,23 +17,28 @@ func (d Digest) Add(e Digest) Digest { return Digest{d.Hi + e.Hi, d.Lo + e.Lo} }
 // digestRows is how many rows are hashed at once; their hashes fit the first cache.
 const digestRows = 256
 
-// The multipliers and increments of the two hashes of a row.
+// The hashes' first values and the constants they are mixed with.
 const (
-	digestA     = 0x9e3779b97f4a7c15
-	digestB     = 0xd6e8feb86659fd93
-	digestC     = 0xa0761d6478bd642f
-	digestD     = 0xe7037ed1a0b428db
-	digestNullA = 0x8ebc6af09c88c6e3
-	digestNullB = 0x589965cc75374cc3
+	digestA = 0x9e3779b97f4a7c15
+	digestB = 0xd6e8feb86659fd93
+	digestC = 0xa0761d6478bd642f
+	digestD = 0xe7037ed1a0b428db
+	digestN = 0x8ebc6af09c88c6e3
 )
 
 // hashes are two independent 64-bit hashes of rows under way. Each column is folded
-// into them in turn, which is not commutative, so that positions count.
+// into them in turn, which is not commutative, so that positions count: text as it
+// comes, numbers two at a time. Of a NULL only the column's number is folded in.
 type hashes struct {
-	a, b [digestRows]uint64
-	n    int
-	word [digestRows]uint64 // the values being folded in
-	row  [digestRows]uint32 // physical
+	a, b  [digestRows]uint64
+	n     int
+	dense bool               // the rows follow on row[0]
+	row   [digestRows]uint32 // physical
+	// word are values of a column; with half, those that wait for another column's.
+	word  [digestRows]uint64
+	half  bool
+	nulls [digestRows]uint64 // by row, a bit for each of 64 columns that is NULL
+	null  bool               // some of nulls is not 0
 }
 
 // DigestOf returns the digest of b's selected rows: the sum of each row's 128 bits,
@@ -45,7 +50,14 @@ func DigestOf(b *Batch) Digest {
 	for lo, n := 0, b.Len(); lo < n; lo += digestRows {
 		h.start(b, lo, min(digestRows, n-lo))
 		for c := range b.Cols {
-			h.column(&b.Cols[c])
+			if c > 0 && c%64 == 0 {
+				h.foldNulls()
+			}
+			h.column(&b.Cols[c], uint64(1)<<(c%64))
+		}
+		h.foldNulls()
+		if h.half {
+			h.fold(nil)
 		}
 		d = d.Add(h.sum(b.Weights))
 	}
@@ -53,11 +65,11 @@ func DigestOf(b *Batch) Digest {
 }
 
 func (h *hashes) start(b *Batch, lo, n int) {
-	h.n = n
+	h.n, h.dense, h.half = n, b.Sel == nil, false
 	for k := range n {
 		h.a[k], h.b[k] = digestA, digestB
 	}
-	if b.Sel != nil {
+	if !h.dense {
 		copy(h.row[:n], b.Sel[lo:])
 		return
 	}
@@ -68,89 +80,119 @@ func (h *hashes) start(b *Batch, lo, n int) {
 
 // column folds the rows' values of c in, as words or texts that are equal exactly
 // for identical values.
-func (h *hashes) column(c *Column) {
-	w, rows := h.word[:h.n], h.row[:h.n]
-	switch c.Type.Layout() {
-	case types.LayoutNone:
-		for k := range rows {
-			h.null(k)
+func (h *hashes) column(c *Column, bit uint64) {
+	if c.Type.Layout() == types.LayoutNone {
+		h.null = true
+		for k := range h.n {
+			h.nulls[k] |= bit
 		}
 		return
+	}
+	nulls := false
+	if c.Valid != nil {
+		for k, i := range h.row[:h.n] {
+			if !c.Valid.Get(int(i)) {
+				h.nulls[k] |= bit
+				h.null, nulls = true, true
+			}
+		}
+	}
+	switch c.Type.Layout() {
 	case types.LayoutStr:
-		h.texts(c)
+		h.texts(c, nulls)
 		return
 	case types.LayoutDec:
-		h.decimals(c)
+		h.decimals(c, nulls)
 		return
+	}
+	first, last := int(h.row[0]), int(h.row[0])+h.n
+	if c.Type.Layout() == types.LayoutInt && h.dense && !nulls {
+		h.add(c.I64[first:last])
+		return
+	}
+	var words [digestRows]int64
+	w, rows := words[:h.n], h.row[:h.n]
+	switch c.Type.Layout() {
 	case types.LayoutBool:
 		for k, i := range rows {
-			w[k] = uint64(c.U8[i])
+			w[k] = int64(c.U8[i])
 		}
 	case types.LayoutInt:
-		for k, i := range rows {
-			w[k] = uint64(c.I64[i])
-		}
+		gather(w, c.I64, rows)
 	case types.LayoutFloat:
 		for k, i := range rows {
-			w[k] = floatForm(c.F64[i])
+			w[k] = int64(floatForm(c.F64[i]))
 		}
 	case types.LayoutIvl:
 		for k, i := range rows {
-			w[k] = uint64(c.Ivl[i].Micros)
+			w[k] = c.Ivl[i].Micros
 		}
-		h.words(c.Valid)
+		h.addValid(w, c.Valid, nulls)
 		for k, i := range rows {
-			w[k] = uint64(uint32(c.Ivl[i].Days))<<32 | uint64(uint32(c.Ivl[i].Months))
+			w[k] = int64(c.Ivl[i].Days)<<32 | int64(uint32(c.Ivl[i].Months))
 		}
 	}
-	h.words(c.Valid)
+	h.addValid(w, c.Valid, nulls)
 }
 
-// words folds in a word of each row, NULL where valid says so.
-func (h *hashes) words(valid Bitmap) {
-	if valid != nil {
+// addValid is add of 0 for NULLs.
+func (h *hashes) addValid(w []int64, valid Bitmap, nulls bool) {
+	if nulls {
 		for k, i := range h.row[:h.n] {
-			if valid.Get(int(i)) {
-				h.a[k], h.b[k] = foldA(h.a[k], h.word[k]), foldB(h.b[k], h.word[k])
-			} else {
-				h.null(k)
+			if !valid.Get(int(i)) {
+				w[k] = 0
 			}
 		}
+	}
+	h.add(w)
+}
+
+// add takes a word of each row.
+func (h *hashes) add(w []int64) {
+	if h.half {
+		h.fold(w)
 		return
 	}
-	a, b, w := h.a[:h.n], h.b[:h.n], h.word[:h.n]
-	for k := range w {
-		v := w[k]
-		a[k], b[k] = foldA(a[k], v), foldB(b[k], v)
+	h.half = true
+	for k, v := range w {
+		h.word[k] = uint64(v)
 	}
 }
 
-func foldA(a, v uint64) uint64 {
-	hi, lo := bits.Mul64(a^v, digestA)
-	return hi ^ lo
-}
-
-func foldB(b, v uint64) uint64 {
-	hi, lo := bits.Mul64(b+v, digestB)
-	return hi ^ lo
-}
-
-func (h *hashes) null(k int) {
-	h.a[k], h.b[k] = foldA(h.a[k]+digestNullA, digestNullB), foldB(h.b[k]^digestNullB, digestNullA)
-}
-
-func (h *hashes) texts(c *Column) {
-	if c.Valid == nil {
-		for k, i := range h.row[:h.n] {
-			h.a[k], h.b[k] = foldText(h.a[k], h.b[k], c.StrAt(int(i)))
+// fold folds in the words that wait, with those of w or zeros.
+func (h *hashes) fold(w []int64) {
+	h.half = false
+	a, b, x := h.a[:h.n], h.b[:h.n], h.word[:h.n]
+	if w == nil {
+		for k := range x {
+			a[k], b[k] = foldPair(a[k], b[k], x[k], 0)
 		}
 		return
 	}
+	w = w[:len(x)]
+	for k := range x {
+		a[k], b[k] = foldPair(a[k], b[k], x[k], uint64(w[k]))
+	}
+}
+
+// foldNulls folds in which of up to 64 columns are NULL, if any.
+func (h *hashes) foldNulls() {
+	if !h.null {
+		return
+	}
+	h.null = false
+	for k, bits := range h.nulls[:h.n] {
+		if bits != 0 {
+			h.a[k], h.b[k] = foldPair(h.a[k], h.b[k], bits, digestN)
+			h.nulls[k] = 0
+		}
+	}
+}
+
+func (h *hashes) texts(c *Column, nulls bool) {
 	for k, i := range h.row[:h.n] {
-		if c.Valid.Get(int(i)) {
+		if !nulls || c.Valid.Get(int(i)) {
 			h.a[k], h.b[k] = foldText(h.a[k], h.b[k], c.StrAt(int(i)))
-		} else {
-			h.null(k)
 		}
 	}
 }
@@ -186,22 +228,20 @@ func foldPair(a, b, x, y uint64) (uint64, uint64) {
 	return h0 ^ l0, h1 ^ l1
 }
 
-func (h *hashes) decimals(c *Column) {
+func (h *hashes) decimals(c *Column, nulls bool) {
 	for k, i := range h.row[:h.n] {
-		if !c.Valid.Get(int(i)) {
-			h.null(k)
+		if nulls && !c.Valid.Get(int(i)) {
 			continue
 		}
 		d := &c.Dec[i]
 		form := uint64(d.Form)<<16 | uint64(uint16(d.Scale))
-		a, b := foldA(h.a[k], form), foldB(h.b[k], form)
 		if d.Form == types.DecBig {
 			off, n := d.Lo>>32, d.Lo&0xffffffff
-			a, b = foldText(a, b, c.Bytes[off:off+n])
-		} else {
-			a, b = foldPair(a, b, uint64(d.Hi), d.Lo)
+			h.a[k], h.b[k] = foldText(h.a[k]+form, h.b[k]^form, c.Bytes[off:off+n])
+			continue
 		}
-		h.a[k], h.b[k] = a, b
+		a, b := foldPair(h.a[k], h.b[k], uint64(d.Hi), form)
+		h.a[k], h.b[k] = foldPair(a, b, d.Lo, form)
 	}
 }
 

@@ -49,6 +49,9 @@ func (s *Sorter) packItem(rows []uint32, k Key, room int) (used int, whole bool)
 	if nulls > 0 {
 		valid = c.Valid
 	}
+	if c.Type.Layout() == types.LayoutInt && valid == nil {
+		return s.packInts(rows, c.I64, k.Desc, room)
+	}
 	whole = orderedValues(vals, c, valid, rows)
 	least, most := ^uint64(0), uint64(0)
 	if valid == nil {
@@ -80,6 +83,50 @@ func (s *Sorter) packItem(rows []uint32, k Key, room int) (used int, whole bool)
 	}
 	s.appendNullable(rows, valid, least, most, k, width, shift)
 	return width + 1, whole
+}
+
+// packInts is packItem for integers without NULLs, the most frequent case.
+func (s *Sorter) packInts(rows []uint32, ints []int64, desc bool, room int) (used int, whole bool) {
+	least, most := ints[rows[0]], ints[rows[0]]
+	if s.whole(rows) {
+		ints = ints[:len(rows)]
+		for _, v := range ints {
+			least, most = min(least, v), max(most, v)
+		}
+	} else {
+		for _, i := range rows {
+			v := ints[i]
+			least, most = min(least, v), max(most, v)
+		}
+	}
+	width := bits.Len64(uint64(most - least)) // which wraps around as it should
+	if width == 0 {
+		return 0, true
+	}
+	shift := max(0, width-room)
+	width -= shift
+	packed := s.packed[:len(rows)]
+	switch {
+	case desc:
+		for x, i := range rows {
+			packed[x] = packed[x]<<width | uint64(most-ints[i])>>shift
+		}
+	case s.whole(rows):
+		for x, v := range ints {
+			packed[x] = packed[x]<<width | uint64(v-least)>>shift
+		}
+	default:
+		for x, i := range rows {
+			packed[x] = packed[x]<<width | uint64(ints[i]-least)>>shift
+		}
+	}
+	return width, shift == 0
+}
+
+// whole reports that rows are all of the batch in its own order: at first, without
+// a selection.
+func (s *Sorter) whole(rows []uint32) bool {
+	return s.b.Sel == nil && len(rows) == s.b.N && !s.stirred
 }
 
 // appendBits appends to each key the value's distance from least, or from most in

@@ -15,10 +15,11 @@ const (
 	maxSplits = 64
 	// radixRows is from how many rows on keys are sorted by their digits.
 	radixRows = 200
-	// wideRows is from how many rows on digits have wideDigit bits instead of narrowDigit.
-	wideRows    = 1 << 13
-	wideDigit   = 11
-	narrowDigit = 8
+	// digitBits is the size of a digit: places for 2^digitBits rows fit the first cache.
+	digitBits = 8
+	// spareBits is how many more bits than tell n rows apart are sorted by before what
+	// is left is sorted run by run.
+	spareBits = 7
 	// mergeRuns is up to how many ascending runs of keys are merged instead.
 	mergeRuns = 4
 )
@@ -30,16 +31,16 @@ const (
 // keys is split again by the columns that did not fit. This costs a few passes
 // over integers; whole rows are compared only in runs of a few that look alike.
 type Sorter struct {
-	b      *Batch
-	keys   []Key // of the call
-	order  []Key // keys, then the remaining columns
-	forms  bool  // some column tells equal values apart by form
-	rows   []uint32
-	moved  []uint32
-	packed []uint64 // key<<rowBits | position
-	spare  []uint64
-	vals   []uint64
-	todo   []span
+	b       *Batch
+	order   []Key // the call's keys, then the remaining columns
+	forms   bool  // some column tells equal values apart by form
+	stirred bool  // rows were moved
+	rows    []uint32
+	moved   []uint32
+	packed  []uint64 // key<<rowBits | position
+	spare   []uint64
+	vals    []uint64
+	todo    []span
 	// same has bit k set if the k-th row in order is identical to the one before; nil
 	// if there is no such row.
 	same, sameMem Bitmap
@@ -62,7 +63,7 @@ func (s *Sorter) Sort(dst []uint32, b *Batch, keys []Key) []uint32 {
 // sort brings s.rows into order and finds out which are identical.
 func (s *Sorter) sort(b *Batch, keys []Key) {
 	n := b.Len()
-	s.b, s.keys, s.same = b, keys, nil
+	s.b, s.same, s.stirred = b, nil, false
 	s.rows = resize(s.rows, n)
 	s.moved = resize(s.moved, n)
 	s.packed, s.spare, s.vals = resize(s.packed, n), resize(s.spare, n), resize(s.vals, n)
@@ -129,6 +130,7 @@ func (s *Sorter) split(sp span) {
 		moved[i] = rows[p&mask]
 	}
 	copy(rows, moved)
+	s.stirred = true
 	for lo := 0; lo < n; {
 		hi := lo + 1
 		for key := packed[lo] >> rowBits; hi < n && packed[hi]>>rowBits == key; hi++ {
@@ -240,41 +242,66 @@ func (s *Sorter) sortPacked(p []uint64, rowBits, used int) []uint64 {
 	case len(p) < radixRows:
 		slices.Sort(p)
 		return p
-	case len(p) < wideRows:
-		return radixSort(p, s.spare[:len(p)], rowBits, used, narrowDigit)
 	}
-	return radixSort(p, s.spare[:len(p)], rowBits, used, wideDigit)
+	return radixSort(p, s.spare[:len(p)], rowBits, used)
 }
 
-// radixSort sorts p by the used bits above from, digit by digit from the least. The
-// result is in p's memory or in q's.
-func radixSort(p, q []uint64, from, used, digit int) []uint64 {
-	passes := (used + digit - 1) / digit
-	width := (used + passes - 1) / passes
-	mask := uint64(1)<<width - 1
-	var count [1 << wideDigit]uint32
-	for range passes {
-		c := count[:mask+1]
-		clear(c)
+// radixSort sorts p, whose order is in used bits above from, by the highest of
+// these, digit by digit from the least, and then each run of rows in which they
+// agree by the rest. The result is in p's memory or in q's.
+func radixSort(p, q []uint64, from, used int) []uint64 {
+	passes := (min(used, bits.Len(uint(len(p)))+spareBits) + digitBits - 1) / digitBits
+	low := from + max(0, used-passes*digitBits) // the lowest bit sorted by
+	for k := range passes {
+		shift := low + k*digitBits
+		var count [1 << digitBits]uint32
 		for _, x := range p {
-			c[x>>from&mask]++
+			count[uint8(x>>shift)]++
 		}
-		if c[p[0]>>from&mask] != uint32(len(p)) {
-			at := uint32(0)
-			for d, n := range c {
-				c[d] = at
-				at += n
-			}
-			for _, x := range p {
-				d := x >> from & mask
-				q[c[d]] = x
-				c[d]++
-			}
-			p, q = q, p
+		if count[uint8(p[0]>>shift)] == uint32(len(p)) {
+			continue
 		}
-		from += width
+		at := uint32(0)
+		for d, n := range count {
+			count[d] = at
+			at += n
+		}
+		for _, x := range p {
+			d := uint8(x >> shift)
+			q[count[d]] = x
+			count[d]++
+		}
+		p, q = q, p
+	}
+	if low > from {
+		sortRuns(p, q, from, low)
 	}
 	return p
+}
+
+// sortRuns sorts p, whose bits from low on are in order already, by those between
+// from and low. q is scratch.
+func sortRuns(p, q []uint64, from, low int) {
+	for lo := 0; lo < len(p); {
+		hi := lo + 1
+		for key := p[lo] >> low; hi < len(p) && p[hi]>>low == key; hi++ {
+		}
+		switch run := p[lo:hi]; {
+		case len(run) <= smallRun:
+			for i := 1; i < len(run); i++ {
+				x, j := run[i], i
+				for ; j > 0 && run[j-1] > x; j-- {
+					run[j] = run[j-1]
+				}
+				run[j] = x
+			}
+		case len(run) < radixRows:
+			slices.Sort(run)
+		default:
+			copy(run, radixSort(run, q[lo:hi], from, low-from))
+		}
+		lo = hi
+	}
 }
 
 // mergeAscending sorts p by merging its few ascending runs. The result is in p's
