@@ -72,6 +72,7 @@ func errUpTo(upTo, from uint64) error {
 // yet to come.
 func (sub *subscription) begin(ctx context.Context) error {
 	p, env := sub.plan, sub.env
+	sub.inputs = nil // of an attempt that was cancelled
 	env.snap = sub.e.Snapshot() // the newest: a pinned one may be older than the changes kept
 	sub.step = env.snap.Step
 	if sub.asOf != nil {
@@ -446,6 +447,9 @@ func (sub *subscription) timePasses(snap *Snapshot) bool {
 
 func (sub *subscription) changes(step uint64, now int64, feeds []flow.Feed) (*batch.Batch, error) {
 	if sub.group == nil {
+		if b := feeds[0].Blocks[0]; len(feeds[0].Blocks) == 1 && sub.plan.rel.Kind == catalog.MaterializedView {
+			return b, nil // a circuit's result is consolidated
+		}
 		bu := batch.NewBuilder(sub.plan.rowTypes())
 		for _, b := range feeds[0].Blocks {
 			bu.AppendBatch(b)
