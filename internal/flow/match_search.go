@@ -36,6 +36,7 @@ type matcher struct {
 	searches []*matchSearch
 	idle     []int32
 	serials  int64
+	memory   int64 // bytes of all searches but the one being run
 
 	// Of the row being fed.
 	st    *Step
@@ -174,6 +175,8 @@ func (m *matcher) stopped() bool {
 func (m *matcher) run(st *Step, p *matchPart, ended bool, mark int64) {
 	m.st, m.part = st, p
 	m.mach.Forget()
+	m.weigh(p, -1)
+	defer m.weigh(p, 1)
 	limit := p.end()
 	if !ended {
 		limit -= m.lookahead
@@ -191,11 +194,23 @@ func (m *matcher) run(st *Step, p *matchPart, ended bool, mark int64) {
 		}
 		s := p.search
 		m.conclude(p, why)
+		m.weigh(p, 1)
 		p.search = 0
 		m.idle = append(m.idle, s)
 	}
 	m.part, m.open = nil, nil
 }
+
+// weigh keeps account of the memory of p's open search, which is taken out (sign -1)
+// while it is run.
+func (m *matcher) weigh(p *matchPart, sign int64) {
+	if p.search != 0 {
+		m.memory += sign * (m.searches[p.search-1].Bytes() + searchBytes)
+	}
+}
+
+// searchBytes is about what a search takes besides its lists.
+const searchBytes = 300
 
 // begin opens the search at the next row that may start a match; false if no such
 // row is there.
@@ -214,6 +229,7 @@ func (m *matcher) begin(p *matchPart, limit int64) bool {
 	if n := len(m.idle); n > 0 {
 		p.search = m.idle[n-1]
 		m.idle = m.idle[:n-1]
+		m.weigh(p, -1)
 	} else {
 		m.searches = append(m.searches, &matchSearch{})
 		p.search = int32(len(m.searches))
@@ -402,12 +418,9 @@ func (m *matcher) report(st *Step, f matchFail, weight int64) {
 	st.RowError(m.node, &b, 0, f.err)
 }
 
-// bytes is the memory of the searches and tallies. It is asked for once a step.
+// bytes is the memory of the searches and tallies.
 func (m *matcher) bytes() int64 {
-	n := int64(0)
-	for _, s := range m.searches {
-		n += s.Bytes() + 128
-	}
+	n := m.memory + int64(cap(m.searches))*8
 	for _, t := range m.totals {
 		if t != nil {
 			n += t.bytes()
