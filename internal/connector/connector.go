@@ -127,6 +127,15 @@ type Replayable interface {
 	Read(from, to uint64, bu *batch.Builder) error
 }
 
+// Timed is a Replayable that tells when each row comes, which is its PROCTIME().
+type Timed interface {
+	Replayable
+	// Comes returns the least logical time at which row pos is Available, for a source
+	// created at start; math.MaxInt64 for a row that there will never be. It does not
+	// decrease with pos.
+	Comes(start int64, pos uint64) int64
+}
+
 // Sink sends the changes of a view on.
 type Sink interface {
 	// Run delivers changes until ctx ends. It begins behind the position it finds in

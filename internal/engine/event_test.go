@@ -299,10 +299,17 @@ func (zigzag) Read(from, to uint64, bu *batch.Builder) error {
 		if n%10 == 9 {
 			at -= 7
 		}
-		bu.AppendRow([]types.Value{types.IntValue(types.Int8, int64(n)), types.IntValue(types.Timestamp, at*second)}, 1)
+		row := []types.Value{types.IntValue(types.Int8, int64(n)), types.IntValue(types.Timestamp, at*second)}
+		for _, c := range bu.View().Cols[len(row):] { // those the engine computes
+			row = append(row, types.NullOf(c.Type))
+		}
+		bu.AppendRow(row, 1)
 	}
 	return nil
 }
+
+// Comes implements connector.Timed.
+func (zigzag) Comes(start int64, pos uint64) int64 { return start + int64(pos+1)*second }
 
 func withZigzag(cfg *Config) {
 	cfg.Connectors = connector.NewRegistry(connector.System{Name: "zigzag", Source: func(connector.Config) (any, error) { return zigzag{}, nil }})

@@ -7,8 +7,8 @@ import (
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
-	"github.com/tidemill/tidemill/internal/expr"
 	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/wire"
 )
 
@@ -65,7 +65,7 @@ func (s *source) generate(t *taken, to uint64) error {
 	if err := s.replayable.Read(t.from, to, bu); err != nil {
 		return fmt.Errorf("source %q, rows %d to %d: %w", s.def.Name, t.from, to, err)
 	}
-	rows, _, err := s.rules.computed(&expr.Ctx{}, bu.Seal(), 0)
+	rows, err := s.computedAt(bu.Seal(), t.from)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,9 @@ func (s *source) generate(t *taken, to uint64) error {
 		if kept != rows {
 			rows = batch.Copy(kept) // the filter goes on to use it
 		}
-		t.marks = s.rules.marks(s.event.mark, 0)
+		t.marks = s.rules.marks(s.event.mark, flow.NoMark)
+	} else {
+		t.marks = s.rules.marks(flow.NoMark, flow.NoMark)
 	}
 	t.rows = []*batch.Batch{rows}
 	return nil
@@ -135,7 +137,7 @@ func (s *source) history(ctx context.Context, until uint64, fn func(*batch.Batch
 			if err := s.replayable.Read(from, min(from+replayableRows, until), bu); err != nil {
 				return fmt.Errorf("source %q from row %d: %w", s.def.Name, from, err)
 			}
-			rows, _, err := s.rules.computed(&expr.Ctx{}, bu.View(), 0)
+			rows, err := s.computedAt(bu.View(), from)
 			if err != nil {
 				return err
 			}

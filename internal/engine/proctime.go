@@ -33,14 +33,32 @@ func (r *eventRules) computed(ctx *expr.Ctx, b *batch.Batch, proc int64) (out *b
 			return nil, nil, err
 		}
 	}
-	for _, c := range r.proc {
-		times := make([]int64, b.N)
-		for i := range times {
-			times[i] = proc
-		}
-		out.Cols[c] = batch.Column{Type: out.Cols[c].Type, I64: times}
-	}
+	r.setProc(out, func(int) int64 { return proc })
 	return out, failed, nil
+}
+
+// setProc fills the columns of PROCTIME() with the time of each row.
+func (r *eventRules) setProc(b *batch.Batch, at func(row int) int64) {
+	if len(r.proc) == 0 || b.N == 0 {
+		return
+	}
+	times := make([]int64, b.N)
+	for i := range times {
+		times[i] = at(i)
+	}
+	for _, c := range r.proc {
+		b.Cols[c] = batch.Column{Type: b.Cols[c].Type, I64: times}
+	}
+}
+
+// computedAt fills in what is computed of a replayable source's rows from position
+// from on, whose PROCTIME() is when they come. An expression that goes wrong gives NULL.
+func (s *source) computedAt(b *batch.Batch, from uint64) (*batch.Batch, error) {
+	out, _, err := s.rules.computed(&expr.Ctx{}, b, 0)
+	if err == nil && s.timed != nil {
+		s.rules.setProc(out, func(i int) int64 { return s.timed.Comes(s.start, from+uint64(i)) })
+	}
+	return out, err
 }
 
 // generate computes the columns that follow from others of b into out.
@@ -120,8 +138,12 @@ func (s *source) stamp() int64 {
 func (s *source) stamped() { s.stamping = 0 }
 
 // procMark returns the time at or above which all rows will be stamped that no step
-// has yet, 0 if rows wait whose own marks say it.
-func (s *source) procMark(now int64) int64 {
+// has yet, 0 if rows wait whose own marks say it. next is the position that the step
+// after this one goes on from.
+func (s *source) procMark(now int64, next uint64) int64 {
+	if s.timed != nil {
+		return min(s.timed.Comes(s.start, next), now)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -148,13 +170,18 @@ func (l *leader) procFeeds(s *staged) []flow.Feed {
 			src.mu.Lock()
 			src.proc = max(src.proc, m)
 			src.mu.Unlock()
-		} else {
-			m = src.procMark(s.step.Now)
+		}
+		i := slices.IndexFunc(s.taken, func(t taken) bool { return t.source == src })
+		if !l.replaying {
+			next := l.positions[src.id]
+			if i >= 0 {
+				next = s.taken[i].to
+			}
+			m = src.procMark(s.step.Now, next)
 		}
 		if m == 0 {
 			continue
 		}
-		i := slices.IndexFunc(s.taken, func(t taken) bool { return t.source == src })
 		if i < 0 {
 			marks := src.rules.marks(flow.NoMark, m)
 			out = append(out, flow.Feed{Rel: relKey(src.id), Marks: marks})

@@ -139,6 +139,32 @@ func TestProcTimeOfATable(t *testing.T) {
 	b.client().want(`SELECT n FROM n`, "3")
 }
 
+func TestProcTimeOfGeneratedRows(t *testing.T) {
+	logs, clock := newMemLogs(), newFakeClock()
+	b := start(t, logs, clock.set, withZigzag)
+	c := b.client()
+	c.exec(`CREATE SOURCE s (n BIGINT, at TIMESTAMP, p AS PROCTIME(), half AS n / 2) WITH (connector = 'zigzag')`)
+	const query = `SELECT window_start, count(*) AS n, sum(half) AS h FROM TUMBLE(s, p, INTERVAL '10 s') GROUP BY window_start EMIT ON WINDOW CLOSE`
+	c.exec(`CREATE MATERIALIZED VIEW v AS ` + query)
+	closed := []string{"9, 16", "10, 65"} // the first row comes after one second
+	check := func() {
+		t.Helper()
+		b.until(func() bool { return slices.Equal(got(c, `SELECT n, h FROM v ORDER BY window_start`), closed) })
+		c.want(`SELECT count(*), to_char(max(p), 'MI:SS') FROM s`, "24, 00:24")
+	}
+	for range 8 {
+		clock.pass(3 * time.Second)
+		c.exec(`FLUSH`)
+	}
+	check()
+	b.stop()
+	b = start(t, logs, clock.set, withZigzag)
+	c = b.client()
+	check()
+	c.exec(`CREATE MATERIALIZED VIEW w AS ` + query)
+	c.want(`SELECT n, h FROM w ORDER BY window_start`, closed...)
+}
+
 // TestWindowsClose: the same rows at once and one by one, in a view before and after,
 // and asked ad hoc, give the same closed windows.
 func TestWindowsClose(t *testing.T) {

@@ -41,6 +41,7 @@ type source struct {
 
 	log        Log                  // nil when replayable
 	replayable connector.Replayable // nil when there is a log
+	timed      connector.Timed      // the same, if it tells when rows come
 	runner     connector.Runner
 	receiver   connector.Receiver
 
@@ -135,8 +136,7 @@ func (e *Engine) checkOptions(def *catalog.Relation) error {
 	case def.Kind == catalog.Source:
 		var conn any
 		if conn, err = sys.Source(cfg); err == nil {
-			_, replayable := conn.(connector.Replayable)
-			err = checkReplayable(def, name, replayable)
+			err = checkReplayable(def, name, conn)
 		}
 	default:
 		_, err = sys.Sink(cfg)
@@ -146,7 +146,9 @@ func (e *Engine) checkOptions(def *catalog.Relation) error {
 
 // checkReplayable refuses what needs a log of a source that has none, because its
 // rows follow from their positions.
-func checkReplayable(def *catalog.Relation, name string, replayable bool) error {
+func checkReplayable(def *catalog.Relation, name string, conn any) error {
+	_, replayable := conn.(connector.Replayable)
+	_, timed := conn.(connector.Timed)
 	if !replayable {
 		return nil
 	}
@@ -160,7 +162,7 @@ func checkReplayable(def *catalog.Relation, name string, replayable bool) error 
 		what = "late_rows = 'quarantine'"
 	case r.idle != 0:
 		what = "idle_timeout"
-	case len(r.proc) > 0:
+	case len(r.proc) > 0 && !timed:
 		what = "a column of PROCTIME()"
 	default:
 		return nil
@@ -196,6 +198,7 @@ func (e *Engine) newSource(ctx context.Context, def *catalog.Relation, now int64
 	switch c := conn.(type) {
 	case connector.Replayable:
 		s.replayable = c
+		s.timed, _ = conn.(connector.Timed)
 		return s, nil
 	case connector.Runner:
 		s.runner = c

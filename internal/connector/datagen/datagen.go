@@ -32,7 +32,7 @@ type Source struct {
 	cols    []column
 }
 
-var _ connector.Replayable = (*Source)(nil)
+var _ connector.Timed = (*Source)(nil)
 
 // New returns the source that cfg describes. Options: rate, rows, seed, and for a
 // column c fields.c.kind, .start, .end, .min, .max, .length, .max_past, .null_rate.
@@ -85,6 +85,23 @@ func (s *Source) Available(start, now int64) uint64 {
 		return s.rows
 	}
 	return min(n+more, s.rows)
+}
+
+// Comes implements connector.Timed.
+func (s *Source) Comes(start int64, pos uint64) int64 {
+	if pos >= s.rows {
+		return math.MaxInt64
+	}
+	n := pos + 1 // so many rows are there from then on
+	hi, lo := bits.Mul64(n%s.rate, microsPerS)
+	rest, mod := bits.Div64(hi, lo, s.rate)
+	if mod > 0 {
+		rest++
+	}
+	if n/s.rate > uint64(math.MaxInt64-max(start, 0))/microsPerS-1 {
+		return math.MaxInt64
+	}
+	return start + int64(n/s.rate*microsPerS+rest)
 }
 
 // at returns the logical time at which the row of that position comes, or an

@@ -241,3 +241,23 @@ func BenchmarkRead(b *testing.B) {
 	}
 	b.ReportMetric(batch.BlockRows*float64(b.N)/b.Elapsed().Seconds()/1e6, "Mrows/s")
 }
+
+func TestComesIsTheInverseOfAvailable(t *testing.T) {
+	for _, rate := range []string{"1", "3", "7", "1000", "999983", "100000000"} {
+		s, err := New(connector.Config{Name: "d", Options: map[string]string{"rate": rate, "rows": "5000"},
+			Columns: []connector.Column{{Name: "a", Type: types.T(types.Int8)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		const start = 1_000_000
+		for pos := range uint64(5000) {
+			at := s.Comes(start, pos)
+			if s.Available(start, at) <= pos || s.Available(start, at-1) > pos {
+				t.Fatalf("rate %s: row %d comes at %d, when %d are there, and %d just before", rate, pos, at-start, s.Available(start, at), s.Available(start, at-1))
+			}
+		}
+		if s.Comes(start, 5000) != math.MaxInt64 {
+			t.Error("a row that never comes")
+		}
+	}
+}
