@@ -36,7 +36,10 @@ var soakQueries = []struct{ name, text string }{
 }
 
 // TestSoak: state stays flat however long the stream runs. The most that is held in
-// the last half of the run is hardly more than in the quarter before it.
+// the last half of the run is not much more than in the quarter before it: each of
+// the 256 parts of a table keeps the size that it once needed, and the largest of
+// many random sizes goes up a little, ever more slowly, while one looks on. What
+// leaks doubles.
 func TestSoak(t *testing.T) {
 	o := Options{Events: soakEventsShort, Rate: 2000, Seed: 1, Workers: 1, StepRows: 2000}
 	if os.Getenv("TIDEMILL_SOAK") == "1" {
@@ -87,7 +90,7 @@ func soak(t *testing.T, text string, o Options) {
 	if changes == 0 {
 		t.Error("no answer came")
 	}
-	if second > first+first/4+64<<10 {
+	if second > first+first/2+64<<10 {
 		t.Errorf("state grows: %d bytes at most in the second quarter, %d in the last half\n%s", first, second, p.counters())
 	}
 }
