@@ -24,7 +24,7 @@ func TestLimits(t *testing.T) {
 		{"memory of a view", "CREATE MATERIALIZED VIEW p AS SELECT DISTINCT a.g AS x, b.g AS y FROM generate_series(1, 2000) AS a (g), generate_series(1, 2000) AS b (g)", "53200"},
 		{"memory of a sink", "CREATE SINK p AS SELECT a.g AS x, b.g AS y FROM generate_series(1, 2000) AS a (g), generate_series(1, 2000) AS b (g) " +
 			"WITH (connector = 'file', path = '" + filepath.Join(t.TempDir(), "p.ndjson") + "')", "53200"},
-		{"rows of a transaction", "INSERT INTO t SELECT g, repeat('x', 10000) FROM generate_series(1, 10000) AS g", "53200"},
+		{"rows of a transaction", "INSERT INTO t SELECT g, repeat('x', 10000) FROM generate_series(1, 10000) AS g", "54000"},
 	} {
 		_, err := c.PgConn().Exec(deadline(t), x.query).ReadAll()
 		var pe *pgconn.PgError

@@ -285,6 +285,8 @@ func TestPgxCancel(t *testing.T) {
 	for _, q := range []string{
 		"SELECT count(*) FROM generate_series(1, 3000000) a, generate_series(1, 1000) b WHERE a + b = 7",
 		"SUBSCRIBE n",
+		"CREATE MATERIALIZED VIEW p AS SELECT count(*) AS n FROM generate_series(1, 3000000) a, generate_series(1, 1000) b WHERE a + b = 7",
+		"CREATE SINK p AS SELECT count(*) AS n FROM generate_series(1, 3000000) a, generate_series(1, 1000) b WHERE a + b = 7 WITH (connector = 'nats', subject = 'p')",
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		start := time.Now()
