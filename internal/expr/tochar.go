@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/types"
@@ -38,6 +39,12 @@ func formatKernels(m map[string]kernels) {
 type template struct {
 	src   string
 	parts []part
+	// unit is the finest unit of time that the picture shows, in microseconds, or 0
+	// where the text of a timestamp depends on more. Rows tend to follow each other in
+	// time, so the text of the last one is kept: last is that of unit number at.
+	unit int64
+	at   int64
+	last []byte
 }
 
 // part is a keyword, or literal text.
@@ -61,6 +68,24 @@ func (f *frame) template(i int) *template {
 		f.memo = t
 	}
 	return t
+}
+
+// unitOf returns template.unit of parts.
+func unitOf(parts []part) int64 {
+	unit := int64(types.MicrosPerDay)
+	for _, p := range parts {
+		switch p.key {
+		case "HH", "HH12", "HH24", "AM", "PM", "A.M.", "P.M.":
+			unit = min(unit, types.MicrosPerHour)
+		case "MI":
+			unit = min(unit, types.MicrosPerMinute)
+		case "SS", "SSSS", "SSSSS":
+			unit = min(unit, types.MicrosPerSecond)
+		case "MS", "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6", "TZ", "TZH", "TZM", "OF":
+			return 0
+		}
+	}
+	return unit
 }
 
 func parseTemplate(src string) *template {
@@ -108,6 +133,7 @@ scan:
 		t.parts = append(t.parts, part{text: rest[:1]})
 		k++
 	}
+	t.unit = unitOf(t.parts)
 	return t
 }
 
@@ -152,14 +178,22 @@ func stampToChar(f *frame, i int, ts int64, zoned bool) {
 		}
 		ts += int64(c.offset) * types.MicrosPerSecond
 	}
-	c.days = floorDiv(ts, types.MicrosPerDay)
-	day := civilOf(c.days)
-	c.year, c.month, c.day = day.year, day.month, day.day
-	c.clock(floorMod(ts, types.MicrosPerDay))
+	t := f.template(i)
 	f.open(i)
-	for _, p := range f.template(i).parts {
-		f.out.buf = c.append(f.out.buf, p)
+	if t.unit == 0 || t.last == nil || floorDiv(ts, t.unit) != t.at {
+		c.days = floorDiv(ts, types.MicrosPerDay)
+		day := civilOf(c.days)
+		c.year, c.month, c.day = day.year, day.month, day.day
+		c.clock(floorMod(ts, types.MicrosPerDay))
+		t.last = t.last[:0]
+		for _, p := range t.parts {
+			t.last = c.append(t.last, p)
+		}
+		if t.unit > 0 {
+			t.at = floorDiv(ts, t.unit)
+		}
 	}
+	f.out.buf = append(f.out.buf, t.last...)
 	f.close(i)
 }
 
@@ -188,12 +222,16 @@ func (c *clockParts) append(dst []byte, p part) []byte {
 		if p.fm {
 			width = 0
 		}
-		neg := x < 0
-		if neg && width > 0 {
-			width++
-		}
 		start := len(dst)
-		dst = fmt.Appendf(dst, "%0*d", width, x)
+		var buf [20]byte
+		digits := strconv.AppendInt(buf[:0], x, 10)
+		if x < 0 {
+			dst, digits = append(dst, '-'), digits[1:]
+		}
+		for n := len(digits); n < width; n++ {
+			dst = append(dst, '0')
+		}
+		dst = append(dst, digits...)
 		if p.th != "" {
 			dst = append(dst, ordinal(string(dst[start:]), p.th)...)
 		}
