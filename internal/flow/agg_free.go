@@ -98,9 +98,12 @@ func (f *groupFreer) due(groups *state.Table) []state.Ref {
 		return groups.KeyInt(state.Ref(x), f.key)
 	}
 	f.cal.due(m, time, func(x uint64) {
-		if v, ok := time(x); ok && v < m {
-			f.refs = append(f.refs, state.Ref(x))
+		if f.reused {
+			if v, ok := time(x); !ok || v >= m {
+				return
+			}
 		}
+		f.refs = append(f.refs, state.Ref(x))
 	})
 	if f.reused {
 		slices.Sort(f.refs)

@@ -3,10 +3,12 @@ package flow
 import "math"
 
 // dueList is a calendar whose entries come in the very step in which the mark passes
-// their time. Entries of far times lie in a coarse calendar; those of the day that the
-// mark is in, by their exact time.
+// their time. Entries lie by their exact time as long as there are few different ones,
+// as with windows. Of many, those far off lie in a coarse calendar until the mark is in
+// their day.
 //
-// Cost: that of calendar twice; a map access for each different time of the day.
+// Cost: that of calendar, twice for times of which there are many; a map access for
+// each different time.
 type dueList struct {
 	far, near *calendar
 	edge      int64 // entries below it are near
@@ -16,9 +18,12 @@ func newDueList(width int64) *dueList {
 	return &dueList{far: newCalendar(width), near: newCalendar(1), edge: math.MinInt64}
 }
 
+// fewTimes is how many different times may lie by their exact time ahead of the mark.
+const fewTimes = 1024
+
 // add puts entry x down under time t.
 func (d *dueList) add(t int64, x uint64) {
-	if t < d.edge {
+	if t < d.edge || len(d.near.order) < fewTimes {
 		d.near.add(t, x)
 	} else {
 		d.far.add(t, x)

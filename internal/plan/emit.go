@@ -19,6 +19,7 @@ type emitter struct {
 	bodies map[*shared]rel
 	needs  map[*shared]colSet
 	unit   int // the node of the one row that constants are computed from, or -1
+	twins  map[string]int
 }
 
 // rel is an emitted node: its index and where its columns are.
@@ -45,6 +46,9 @@ func (e *emitter) inputs() []Input {
 func (e *emitter) add(op flow.Op, in []int, out []types.Type, names []string) int {
 	if len(e.spec.Nodes) >= maxPlanNodes {
 		fail(noPos, types.CodeTooComplex, "statement needs more than %d operators", maxPlanNodes)
+	}
+	if at := e.same(op, in, out); at >= 0 {
+		return at
 	}
 	e.spec.Nodes = append(e.spec.Nodes, flow.Node{Op: op, In: in, Out: out, Names: names})
 	return len(e.spec.Nodes) - 1

@@ -21,10 +21,25 @@ import (
 // exactly in parts, minima and maxima are those of the parts'. Sums of floats are rounded
 // once when they are shown, which parts would be too early, so they have no panes.
 
-// minPaneWindows is from how many windows a row on panes are used while answers are
-// corrected as rows come. A changed pane group takes back what it gave to each window
-// before it gives anew, so with few windows it costs more than the rows.
+// minPaneWindows is from how many windows a row on panes are used in queries that are
+// answered once with what there is.
 const minPaneWindows = 4
+
+// panesPay decides for panes, given how many windows a row is in. Where each answer is
+// given once they save all but one of them. While answers are corrected, a pane group
+// that changes takes back what it gave to each window before it gives anew: twice the
+// work of a row, for all rows of the group in the step. Of a view's steps, which are
+// short, many rows are in the same pane, but not many of the same key as well.
+func (b *binder) panesPay(a *aggregate, x *windowedKeys, windows int64, onClose bool) bool {
+	keyed := len(a.keys) > len(x.starts)+len(x.ends)
+	switch {
+	case windows < 2:
+		return false
+	case onClose || !keyed:
+		return true
+	}
+	return !b.inView && windows >= minPaneWindows && !keepsValues(a)
+}
 
 // windowKeys rewrites groupings over windows below n: into panes where that pays, and
 // without keys that others give. onClose says that answers are given once only.
@@ -210,7 +225,7 @@ func (b *binder) panes(a *aggregate, x *windowedKeys, onClose bool) node {
 	if x.w.step > 0 {
 		windows = (x.w.size/x.w.step + 1) / 2 // of a row, on average
 	}
-	if windows < 2 || !onClose && (windows < minPaneWindows || keepsValues(a)) || len(x.starts)+len(x.ends) == 0 {
+	if len(x.starts)+len(x.ends) == 0 || !b.panesPay(a, x, windows, onClose) {
 		return nil
 	}
 	pw := &window{in: x.w.in, time: x.w.time, slide: pane, size: pane, offset: x.w.offset}
