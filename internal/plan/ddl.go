@@ -499,6 +499,7 @@ func (d *ddl) matView(s *sql.CreateMatView) catalog.Command {
 	}
 	r := d.named(s.Name, catalog.MaterializedView)
 	r.Options = d.options(s.With)
+	viewOptions(s.With)
 	d.b.ttl = stateTTL(r.Options)
 	q := d.bindQuery(s.Query, true)
 	if q.Limit != nil || q.Offset != nil {

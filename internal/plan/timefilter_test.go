@@ -42,6 +42,22 @@ var timeFilters = []string{
 	"d <= (now() - INTERVAL '2 hours')::date",
 }
 
+// timeQueries have a temporal filter somewhere inside.
+var timeQueries = []string{
+	"SELECT i, count(*) FROM x WHERE ts > now() - INTERVAL '1 hour' GROUP BY i",
+	"SELECT a.i, b.ts FROM x a JOIN x b ON a.i = b.i WHERE a.tz < now() AND b.ts > now() - INTERVAL '1 day'",
+	"SELECT a.i, b.ts FROM x a LEFT JOIN x b ON a.i = b.i WHERE b.ts >= LOCALTIMESTAMP",
+	"SELECT a.i, b.ts FROM x a LEFT JOIN (SELECT * FROM x WHERE ts >= now()) b ON a.i = b.i",
+	"SELECT a.i FROM x a JOIN x b ON a.i = b.i WHERE a.tz + (b.ts - a.ts) > now() AND isfinite(a.tz)",
+	"SELECT i FROM x a WHERE EXISTS (SELECT 1 FROM x b WHERE b.ts > now() - INTERVAL '1 hour' AND b.i = a.i)",
+	"SELECT i FROM x a WHERE i NOT IN (SELECT b.i FROM x b WHERE b.d = CURRENT_DATE)",
+	"SELECT i, (SELECT count(*) FROM x b WHERE b.ts > now() - INTERVAL '1 hour' AND b.i = a.i) FROM x a",
+	"SELECT ts FROM x WHERE ts > now() - INTERVAL '1 hour' UNION ALL SELECT ts FROM x",
+	"SELECT * FROM (SELECT i, max(ts) AS last FROM x GROUP BY i) g WHERE last > now() - INTERVAL '1 hour'",
+	"SELECT * FROM (SELECT DISTINCT i, d FROM x) g WHERE d < CURRENT_DATE AND i > 0",
+	"WITH r AS (SELECT * FROM x WHERE tz <= now()) SELECT a.i, b.d FROM r a JOIN r b ON a.d = b.d",
+}
+
 // notTimeFilters are conditions that a view may not have.
 var notTimeFilters = []string{
 	"ts > now() - INTERVAL '1 month'",
@@ -82,8 +98,12 @@ func TestTimeFilters(t *testing.T) {
 		at := base + rng.Int64N(3)*day + rng.Int64N(24)*day/24
 		return at + []int64{0, 0, 1, -1, rng.Int64N(day)}[rng.IntN(5)]
 	}
+	var queries []string
 	for _, where := range timeFilters {
-		q := parseQuery("SELECT * FROM x WHERE "+where, "the test")
+		queries = append(queries, "SELECT * FROM x WHERE "+where)
+	}
+	for _, where := range append(queries, timeQueries...) {
+		q := parseQuery(where, "the test")
 		view, err := p.PlanView(q)
 		if err != nil {
 			t.Errorf("%s: %v", where, err)
@@ -200,14 +220,14 @@ func TestStateTTL(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, bad := range []string{"1 month", "soon", "0 s", "-1 day"} {
-		text := "CREATE MATERIALIZED VIEW v WITH (state_ttl = '" + bad + "') AS SELECT DISTINCT i FROM x"
+	for _, bad := range []string{"state_ttl = '1 month'", "state_ttl = 'soon'", "state_ttl = '0 s'", "state_ttl = '-1 day'", "state_tll = '1 day'"} {
+		text := "CREATE MATERIALIZED VIEW v WITH (" + bad + ") AS SELECT DISTINCT i FROM x"
 		stmts, err := sql.Parse(text, sql.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.PlanDDL(stmts[0], text); err == nil || !strings.Contains(err.Error(), "state_ttl") {
-			t.Errorf("state_ttl = %q: %v", bad, err)
+		if _, err := p.PlanDDL(stmts[0], text); err == nil || !strings.Contains(err.Error(), "state_t") {
+			t.Errorf("%s: %v", bad, err)
 		}
 	}
 }

@@ -5,11 +5,22 @@ import (
 
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/flow"
+	"github.com/tidemill/tidemill/internal/sql"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
 // ttlOption is the option of a view that bounds its state by time.
 const ttlOption = "state_ttl"
+
+// viewOptions checks the options of a materialized view.
+func viewOptions(list []sql.Option) {
+	for _, o := range list {
+		if o.Name != ttlOption {
+			failHint(o.Pos(), types.CodeInvalidParameter, "There is "+ttlOption+", how long rows count: WITH ("+ttlOption+" = '1 day').",
+				"a materialized view has no option %q", o.Name)
+		}
+	}
+}
 
 // stateTTL reads the option from a view, in microseconds; 0 if it has none.
 func stateTTL(options []catalog.Option) int64 {
