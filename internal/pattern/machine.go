@@ -71,6 +71,9 @@ type Machine struct {
 	first  bool
 	limit  Limit
 	regs   []int64 // of the thread being followed
+	// Threads for the row after the one being fed.
+	next    []thread
+	nextReg []int64
 
 	// What is known of searches that began earlier, with Remember.
 	wide   int      // words of a set of instructions; 0: nothing is remembered
@@ -146,9 +149,7 @@ type Taken struct {
 // Begin and keeps its memory for the next one. Nothing in it is a pointer but its lists.
 type Search struct {
 	threads []thread
-	next    []thread
-	regs    []int64
-	nextReg []int64
+	regs    []int64 // what threads remember
 	hist    []Taken
 	best    int32 // history node of the best match, or one of the values below
 	rows    int32 // fed so far
@@ -198,8 +199,7 @@ func (l Limit) String() string {
 // Begin starts a search from row at of the partition, counted from 0. It
 // reports whether the search is over: what is preferred is an empty match.
 func (m *Machine) Begin(s *Search, at int64) bool {
-	s.threads, s.next, s.hist = s.threads[:0], s.next[:0], s.hist[:0]
-	s.regs, s.nextReg = s.regs[:0], s.nextReg[:0]
+	s.threads, s.regs, s.hist = s.threads[:0], s.regs[:0], s.hist[:0]
 	s.best, s.rows, s.steps, s.squeeze = noMatch, 0, 0, 1<<12
 	s.gen++
 	for i := range m.tracks {
@@ -255,14 +255,15 @@ func (m *Machine) newTurn() {
 	}
 }
 
+// swap makes the threads that were entered those of s.
 func (m *Machine) swap(s *Search) {
-	for _, t := range s.next {
-		if m.at != nil {
+	if m.at != nil {
+		for _, t := range m.next {
 			m.at[t.pc] = 0
 		}
 	}
-	s.threads, s.next = s.next, s.threads[:0]
-	s.regs, s.nextReg = s.nextReg, s.regs[:0]
+	s.threads, m.next = append(s.threads[:0], m.next...), m.next[:0]
+	s.regs, m.nextReg = append(s.regs[:0], m.nextReg...), m.nextReg[:0]
 }
 
 // follow goes on from instruction pc, with hist and m.regs, to all instructions
@@ -314,26 +315,26 @@ func (m *Machine) wait(s *Search, pc, hist int32) {
 	} else if m.known(s, pc) {
 		return
 	}
-	if len(s.next) >= MaxThreads {
+	if len(m.next) >= MaxThreads {
 		m.limit = LimitThreads
 		m.cut = true
 		return
 	}
 	if m.words == 0 {
-		s.next = append(s.next, thread{pc: pc, hist: hist})
+		m.next = append(m.next, thread{pc: pc, hist: hist})
 		return
 	}
-	s.next = append(s.next, thread{pc, hist, m.at[pc]})
-	s.nextReg = append(s.nextReg, m.regs...)
-	m.at[pc] = int32(len(s.next))
+	m.next = append(m.next, thread{pc, hist, m.at[pc]})
+	m.nextReg = append(m.nextReg, m.regs...)
+	m.at[pc] = int32(len(m.next))
 }
 
 // known reports whether a thread at pc remembers what m.regs does.
 func (m *Machine) known(s *Search, pc int32) bool {
 next:
-	for k := m.at[pc]; k != 0; k = s.next[k-1].prev {
+	for k := m.at[pc]; k != 0; k = m.next[k-1].prev {
 		s.steps++
-		for i, v := range s.nextReg[int(k-1)*m.words : int(k)*m.words] {
+		for i, v := range m.nextReg[int(k-1)*m.words : int(k)*m.words] {
 			if v != m.regs[i] {
 				continue next
 			}
@@ -491,7 +492,7 @@ func (s *Search) Last(hist int32) (Taken, int32) { return s.hist[hist], s.hist[h
 
 // Bytes returns the memory held.
 func (s *Search) Bytes() int64 {
-	return int64(cap(s.threads)+cap(s.next))*12 + int64(cap(s.regs)+cap(s.nextReg))*8 + int64(cap(s.hist))*12 + int64(cap(s.seen))*8
+	return int64(cap(s.threads))*12 + int64(cap(s.regs))*8 + int64(cap(s.hist))*12 + int64(cap(s.seen))*8
 }
 
 // drop forgets the rows that no thread and no match has. A node comes after the one
