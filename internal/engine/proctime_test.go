@@ -78,6 +78,8 @@ func TestAppendOnlyIsNeverChanged(t *testing.T) {
 	c.exec(`INSERT INTO t VALUES (1), (2) ON CONFLICT DO NOTHING`)
 	c.want(`SELECT a FROM t ORDER BY a`, "1", "2")
 	c.fails(`CREATE TABLE u (a INT, at TIMESTAMP, WATERMARK FOR at AS at)`, types.CodeFeature, "whose rows may change")
+	c.fails(`ALTER TABLE t ADD WATERMARK FOR a AS a`, types.CodeFeature, "ADD WATERMARK is not supported yet")
+	c.fails(`ALTER TABLE t ADD COLUMN x INT`, types.CodeFeature, "this statement (ALTER TABLE) is not supported yet")
 	c.fails(`CREATE TABLE u (a INT) WITH (append_only = maybe)`, types.CodeInvalidParameter, "want true or false")
 }
 
