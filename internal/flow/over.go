@@ -38,6 +38,8 @@ type over struct {
 	free   freer
 	gone   []uint32 // answers to be released
 	keep   overKeep
+	probe  rowProbe   // scratch, as is
+	value  valueProbe // this
 }
 
 // overPart is a partition.
@@ -184,15 +186,23 @@ func (o *over) renew(st *Step, p *overPart, out Emitter) {
 	}
 	o.reach.find(o, p, evs)
 	o.eval.begin(p)
-	for _, r := range o.reach.ranges {
+	for i, r := range o.reach.ranges {
 		o.eval.renew(st, r.lo, r.hi, out)
+		if r.on {
+			end := o.reach.n
+			if i+1 < len(o.reach.ranges) {
+				end = o.reach.ranges[i+1].lo
+			}
+			o.eval.goOn(st, r.hi, end, out)
+		}
 	}
 }
 
 // apply puts one event into the tree, after those that come before it in order.
 func (o *over) apply(st *Step, p *overPart, e *overEvent, out Emitter) {
 	t := &o.tree
-	low := t.search(p.root, &rowProbe{o: o, row: e.row})
+	o.probe = rowProbe{o: o, row: e.row}
+	low := t.search(p.root, &o.probe)
 	if e.is > e.was {
 		e.ins, e.at = e.is-e.was, low+e.was
 		for k := range e.ins {
@@ -392,8 +402,12 @@ func (o *over) rowsHeld() int64 {
 	return n
 }
 
-// overRange is places lo to hi of a partition, without hi.
-type overRange struct{ lo, hi int64 }
+// overRange is places lo to hi of a partition, without hi. With on, what follows is
+// reached as well, until an answer is what it was.
+type overRange struct {
+	lo, hi int64
+	on     bool
+}
 
 func compareRanges(a, b overRange) int {
 	return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(a.hi, b.hi))

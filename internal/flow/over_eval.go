@@ -29,6 +29,7 @@ type overEval struct {
 	view          batch.Batch
 	cols          []int
 	failed        []*types.Error
+	same          bool // the last of them has the answer it had
 
 	cur, edge overCursor
 	rowProbe  rowProbe
@@ -86,6 +87,15 @@ func (x *overEval) begin(p *overPart) {
 func (x *overEval) renew(st *Step, lo, hi int64, out Emitter) {
 	for ; lo < hi && !st.Stopped(); lo += batch.BlockRows {
 		x.block(st, lo, min(lo+batch.BlockRows, hi), out)
+	}
+}
+
+// goOn computes places from lo on until an answer is what it was, at most to hi.
+func (x *overEval) goOn(st *Step, lo, hi int64, out Emitter) {
+	for n := int64(1); lo < hi && !x.same && !st.Stopped(); n = min(2*n, batch.BlockRows) {
+		end := min(lo+n, hi)
+		x.block(st, lo, end, out)
+		lo = end
 	}
 }
 
@@ -253,15 +263,15 @@ func (x *overEval) spans(f *Frame, k int, out []overRange) []overRange {
 	from, to := at, at+1
 	switch f.Exclude {
 	case ExcludeNone:
-		return append(out, overRange{lo, hi})
+		return append(out, overRange{lo: lo, hi: hi})
 	case ExcludeGroup, ExcludeTies:
 		from, to = x.from[k], x.to[k]
 	}
-	out = append(out, overRange{lo, min(hi, max(from, lo))})
+	out = append(out, overRange{lo: lo, hi: min(hi, max(from, lo))})
 	if f.Exclude == ExcludeTies && lo <= at && at < hi {
-		out = append(out, overRange{at, at + 1})
+		out = append(out, overRange{lo: at, hi: at + 1})
 	}
-	return append(out, overRange{max(lo, min(to, hi)), hi})
+	return append(out, overRange{lo: max(lo, min(to, hi)), hi: hi})
 }
 
 // frame is where the frame of the k-th row at work begins and ends, before anything is
@@ -314,6 +324,7 @@ func (x *overEval) put(st *Step, out Emitter) {
 	for k, row := range x.rows {
 		b, at := x.at[k].block, x.lo+int64(k)-x.at[k].start
 		was := b.ans[at]
+		x.same = false
 		if err := x.failed[k]; err != nil {
 			if was&ansFailed != 0 && *o.errs.at(was) == *err {
 				continue
@@ -324,6 +335,7 @@ func (x *overEval) put(st *Step, out Emitter) {
 			continue
 		}
 		if was != 0 && was&ansFailed == 0 && o.ans.same(o.ans.row(was), &x.view, x.cols, k) {
+			x.same = true
 			continue
 		}
 		x.takeBack(st, row, was, out)

@@ -173,7 +173,7 @@ func (o *over) replan(g uint32, p *overPart, mark int64) {
 	k := &o.keep
 	t := &o.tree
 	var c overCursor
-	at := t.search(p.root, &valueProbe{o: o, col: k.col, v: mark})
+	at := o.from(p, k.col, mark)
 	if at == t.size(p.root) {
 		if at == 1 && k.base {
 			return // nothing but what stands for the partition
@@ -199,7 +199,7 @@ func (o *over) replan(g uint32, p *overPart, mark int64) {
 // trim frees the final rows of a partition that nothing reaches back to.
 func (o *over) trim(g uint32, p *overPart, mark int64) {
 	k, t := &o.keep, &o.tree
-	final := t.search(p.root, &valueProbe{o: o, col: k.col, v: mark})
+	final := o.from(p, k.col, mark)
 	upTo := final
 	for _, r := range k.rules {
 		switch {
@@ -208,7 +208,7 @@ func (o *over) trim(g uint32, p *overPart, mark int64) {
 			if low == NoMark {
 				return
 			}
-			upTo = min(upTo, t.search(p.root, &valueProbe{o: o, col: r.key, v: low}))
+			upTo = min(upTo, o.from(p, r.key, low))
 		case r.groups > 0:
 			upTo = min(upTo, t.headAt(p.root, max(t.headsBefore(p.root, final)-r.groups, 0)))
 		default:
@@ -276,6 +276,12 @@ func (o *over) retire(g uint32, p *overPart, upTo int64) {
 		}
 		at += n
 	}
+}
+
+// from returns the first place whose column is at least v, or NULL.
+func (o *over) from(p *overPart, col int, v int64) int64 {
+	o.value = valueProbe{o: o, col: col, v: v}
+	return o.tree.search(p.root, &o.value)
 }
 
 // valueProbe looks for the first row whose column is at least v, or NULL.

@@ -1,6 +1,11 @@
 package flow
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/tidemill/tidemill/internal/expr"
+	"github.com/tidemill/tidemill/internal/types"
+)
 
 // overReach finds the places whose answers the events of a step can have changed. It
 // may name more than these, never fewer. Places are those after all events.
@@ -36,7 +41,17 @@ func (x *overReach) find(o *over, p *overPart, evs []overEvent) {
 func (x *overReach) add(lo, hi int64) {
 	lo, hi = max(lo, x.p.final), min(hi, x.n) // what is final may not be known well enough any more
 	if lo < hi {
-		x.ranges = append(x.ranges, overRange{lo, hi})
+		x.ranges = append(x.ranges, overRange{lo: lo, hi: hi})
+	}
+}
+
+// addOn is add for answers each of which follows from the one before: those behind hi
+// are reached until one is what it was.
+func (x *overReach) addOn(lo, hi int64) {
+	n := len(x.ranges)
+	x.add(lo, max(hi, x.p.final+1))
+	if len(x.ranges) > n {
+		x.ranges[n].on = true
 	}
 }
 
@@ -48,7 +63,7 @@ func (x *overReach) merge() {
 	out := x.ranges[:0]
 	for _, r := range x.ranges {
 		if n := len(out); n > 0 && r.lo <= out[n-1].hi {
-			out[n-1].hi = max(out[n-1].hi, r.hi)
+			out[n-1].hi, out[n-1].on = max(out[n-1].hi, r.hi), out[n-1].on || r.on
 		} else {
 			out = append(out, r)
 		}
@@ -187,6 +202,10 @@ func (x *overReach) frame(c *OverCall, e *overEvent) {
 	if x.edgeValue(c, e) {
 		return
 	}
+	if c.runs() {
+		x.running(f, e)
+		return
+	}
 	switch f.Mode {
 	case FrameRows:
 		lo, hi := f.offsets()
@@ -197,6 +216,39 @@ func (x *overReach) frame(c *OverCall, e *overEvent) {
 		x.add(x.groupAt(g-hi-1), x.groupAt(g-lo+2))
 	default:
 		x.add(x.rangeFrom(f, e), x.rangeTo(f, e))
+	}
+}
+
+// runs reports whether the call's answer for a row follows from that for the row before
+// and the rows that its frame has more, whatever else is in it. That is not so where
+// the answer is rounded, as for averages.
+func (c *OverCall) runs() bool {
+	if c.Fn != OverAgg || c.Frame.Start.Kind != FromStart || c.Frame.Exclude != ExcludeNone {
+		return false
+	}
+	switch c.Agg.Op {
+	case expr.AggCountStar, expr.AggCount, expr.AggMin, expr.AggMax, expr.AggAnyValue, expr.AggBoolAnd, expr.AggBoolOr:
+		return true
+	case expr.AggSum:
+		return c.Ret.Layout() != types.LayoutFloat
+	}
+	return false
+}
+
+// running: from the first row whose frame has the event's row on.
+func (x *overReach) running(f *Frame, e *overEvent) {
+	back := -min(f.End.offset(), 0) // how far behind a row its frame ends
+	switch f.Mode {
+	case FrameRows:
+		_, ahead := f.offsets()
+		x.addOn(e.at-ahead-1, e.at+e.ins+back+1)
+	case FrameGroups:
+		_, ahead := f.offsets()
+		g := x.o.tree.headsBefore(x.p.root, x.peersFrom(e))
+		x.addOn(x.groupAt(g-ahead-1), x.groupAt(g+back+2))
+	default:
+		from := x.rangeFrom(f, e)
+		x.addOn(from, max(from+1, e.at+e.ins))
 	}
 }
 

@@ -100,6 +100,8 @@ func TestWorkIsThatOfTheRowsThatChange(t *testing.T) {
 		{"range", agg("sum", around), workRows + 1, 104},
 		{"groups", agg("max", groups), workRows + 1, 9},
 		{"running sum near the end", agg("sum", running), 2*workRows - 9, 6},
+		{"running max in the middle", agg("max", running), workRows + 1, 4},
+		{"running count up to 3 rows back, at the end", agg("count", Frame{Mode: FrameRows, End: FrameEdge{Kind: Preceding, N: 3}}), 2*workRows + 9, 8},
 		{"running min at the end", agg("min", running), 2*workRows + 9, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
