@@ -83,15 +83,20 @@ func (bu *Builder) appendWeights(src *Batch, r rowRange) {
 	if !bu.weighted && allOne(src.Weights, r) {
 		return
 	}
-	if !bu.weighted {
-		bu.weighted = true
-		bu.b.Weights = appendOnes(bu.b.Weights[:0], bu.b.N)
-	}
+	bu.startWeights()
 	if src.Weights == nil {
 		bu.b.Weights = appendOnes(bu.b.Weights, r.len())
 		return
 	}
 	bu.b.Weights = appendOf(bu.b.Weights, src.Weights, r)
+}
+
+// startWeights gives the rows so far weights, if they have none.
+func (bu *Builder) startWeights() {
+	if !bu.weighted {
+		bu.weighted = true
+		bu.b.Weights = appendOnes(bu.b.Weights[:0], bu.b.N)
+	}
 }
 
 func appendOnes(ws []int64, n int) []int64 {

@@ -90,16 +90,10 @@ func (bu *Builder) EndRow(weight int64) {
 }
 
 func (bu *Builder) weight(w int64) {
-	if !bu.weighted {
-		if w == 1 {
-			return
-		}
-		bu.weighted = true
-		bu.b.Weights = bu.b.Weights[:0]
-		for range bu.b.N {
-			bu.b.Weights = append(bu.b.Weights, 1)
-		}
+	if !bu.weighted && w == 1 {
+		return
 	}
+	bu.startWeights()
 	bu.b.Weights = append(bu.b.Weights, w)
 }
 

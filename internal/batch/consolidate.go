@@ -45,6 +45,33 @@ func (cs *Consolidator) Take(bu *Builder, keys []Key) *Batch {
 	return out
 }
 
+// ConsolidateSealed is Consolidate of a sealed batch: what the result can share with
+// it, up to all of it, it does.
+func (cs *Consolidator) ConsolidateSealed(b *Batch, keys []Key) *Batch {
+	rows, weights := cs.sum(b, keys)
+	if b.Sel == nil && len(rows) == b.N && (weights == nil) == (b.Weights == nil) && ascending(rows) {
+		return b
+	}
+	out := gatherFresh(b, rows)
+	out.Weights = sealWeights(weights)
+	if b.Sel == nil && 2*len(rows) >= b.N {
+		return out
+	}
+	for c := range out.Cols {
+		out.Cols[c].compact()
+	}
+	return out
+}
+
+func ascending(rows []uint32) bool {
+	for k, i := range rows {
+		if int(i) != k {
+			return false
+		}
+	}
+	return true
+}
+
 // giveText lets go of column c's text, which belongs to another batch from now on.
 func (bu *Builder) giveText(c int) {
 	if bu.given == nil {

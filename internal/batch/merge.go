@@ -27,10 +27,13 @@ func (bu *Builder) AppendPicks(a, b *Batch, picks []Pick) {
 	for c := range bu.b.Cols {
 		bu.b.Cols[c].appendPicks(bu.b.N, &a.Cols[c], &b.Cols[c], picks)
 	}
-	for _, p := range picks {
-		bu.weight(p.Weight)
-		bu.b.N++
+	if bu.weighted || slices.ContainsFunc(picks, func(p Pick) bool { return p.Weight != 1 }) {
+		bu.startWeights()
+		for _, p := range picks {
+			bu.b.Weights = append(bu.b.Weights, p.Weight)
+		}
 	}
+	bu.b.N += len(picks)
 }
 
 func (c *Column) appendPicks(n int, a, b *Column, picks []Pick) {
@@ -52,25 +55,54 @@ func (c *Column) appendPicks(n int, a, b *Column, picks []Pick) {
 	case types.LayoutDec:
 		c.pickDecimals(a, b, picks)
 	case types.LayoutStr:
-		for _, p := range picks {
-			src := a
-			if p.Second {
-				src = b
-			}
-			r := src.Str[p.Row]
-			c.Str = append(c.Str, Ref{uint32(len(c.Bytes)), r.Len})
-			c.Bytes = append(c.Bytes, src.Bytes[r.Off:r.Off+r.Len]...)
+		c.pickTexts(n, a, b, picks)
+	}
+}
+
+// pickTexts appends the picked texts behind the first n rows. If memory is short it
+// gets as much as the rows need that there is room for, were they like these.
+func (c *Column) pickTexts(n int, a, b *Column, picks []Pick) {
+	at, sum := len(c.Bytes), 0
+	c.Str = slices.Grow(c.Str, len(picks))
+	for _, p := range picks {
+		src := a
+		if p.Second {
+			src = b
 		}
+		r := src.Str[p.Row]
+		c.Str = append(c.Str, r)
+		sum += int(r.Len)
+	}
+	if at+sum > cap(c.Bytes) {
+		rows := len(c.Str)
+		all := (at + sum) * max(rows, min(cap(c.Str), BlockRows)) / rows
+		grown := make([]byte, at, max(at+sum, all+all/16))
+		copy(grown, c.Bytes)
+		c.Bytes = grown
+	}
+	c.Bytes = c.Bytes[:at+sum]
+	for k, p := range picks {
+		src := a.Bytes
+		if p.Second {
+			src = b.Bytes
+		}
+		r := &c.Str[n+k]
+		copy(c.Bytes[at:], src[r.Off:r.Off+r.Len])
+		r.Off = uint32(at)
+		at += int(r.Len)
 	}
 }
 
 func pick[T any](dst, a, b []T, picks []Pick) []T {
-	for _, p := range picks {
+	n := len(dst)
+	dst = extend(dst, len(picks))
+	out := dst[n:]
+	for k, p := range picks {
+		src := a
 		if p.Second {
-			dst = append(dst, b[p.Row])
-		} else {
-			dst = append(dst, a[p.Row])
+			src = b
 		}
+		out[k] = src[p.Row]
 	}
 	return dst
 }

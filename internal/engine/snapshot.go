@@ -67,13 +67,13 @@ func orderOf(def *catalog.Relation) []batch.Key {
 	return batch.Ascending(all...)
 }
 
-// add applies the changes of a step.
+// add applies the changes of a step, which are sealed.
 func (r *relation) add(step uint64, b *batch.Batch) {
 	if r.spine != nil {
-		r.spine.Append(b)
+		r.spine.AppendSealed(b)
 	}
 	for _, x := range r.indexes {
-		x.spine.Append(b)
+		x.spine.AppendSealed(b)
 	}
 	if r.ring != nil {
 		r.ring.add(step, b)

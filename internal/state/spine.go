@@ -52,8 +52,22 @@ func NewSpine(ts []types.Type, keys []batch.Key) *Spine {
 // Append adds the changes of a step. b is borrowed; it need not be consolidated.
 func (s *Spine) Append(b *batch.Batch) {
 	if b.Len() > 0 {
-		s.appendRun(b)
+		s.appendRun(s.cons.Consolidate(b, s.keys))
 	}
+	s.afterAppend(b)
+}
+
+// AppendSealed is Append of a sealed batch, which the spine may keep. One that is in
+// order already, as circuits' results are, costs a look at its keys.
+func (s *Spine) AppendSealed(b *batch.Batch) {
+	if b.Len() > 0 {
+		s.appendRun(s.cons.ConsolidateSealed(b, s.keys))
+	}
+	s.afterAppend(b)
+}
+
+// afterAppend does the merging that the rows of b pay for.
+func (s *Spine) afterAppend(b *batch.Batch) {
 	s.work(max(minMergeFuel, b.Len()*mergeFuel))
 	for len(s.runs) > maxRuns {
 		s.startMerge(true)
@@ -61,8 +75,8 @@ func (s *Spine) Append(b *batch.Batch) {
 	}
 }
 
-func (s *Spine) appendRun(b *batch.Batch) {
-	c := s.cons.Consolidate(b, s.keys)
+// appendRun makes the newest run of rows in canonical form.
+func (s *Spine) appendRun(c *batch.Batch) {
 	if c.N == 0 {
 		return
 	}

@@ -121,3 +121,40 @@ func BenchmarkSpineAppend(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/row")
 }
+
+// One op is 32 steps of 20,480 rows of four numbers and a text.
+func BenchmarkSpineBids(b *testing.B) {
+	ts := []types.Type{types.T(types.Int8), types.T(types.Int8), types.T(types.Int8), types.T(types.Text)}
+	text := []byte("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz")
+	var steps []*batch.Batch
+	x := uint64(1)
+	const rows = 20480
+	for step := range 32 {
+		bu := batch.NewBuilder(ts)
+		for i := range rows {
+			x = x*6364136223846793005 + 1442695040888963407
+			key := x >> 40 % 2000
+			if i%2 == 0 {
+				key = uint64(step) * 100
+			}
+			bu.Col(0).AppendInt(i, int64(key))
+			bu.Col(1).AppendInt(i, int64(x>>30%3000))
+			bu.Col(2).AppendInt(i, int64(x>>20%10_000_000))
+			at := x >> 50 % 26
+			bu.Col(3).AppendStr(i, text[at:at+30+x>>10%20])
+			bu.EndRow(1)
+		}
+		steps = append(steps, batch.Consolidate(bu.View()))
+	}
+	for name, keys := range map[string][]batch.Key{"whole": nil, "byKey": batch.Ascending(2)} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				s := state.NewSpine(ts, keys)
+				for _, in := range steps {
+					s.AppendSealed(in)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows/32, "ns/row")
+		})
+	}
+}
