@@ -238,3 +238,47 @@ func TestAsOfForgets(t *testing.T) {
 func oracleBlocks(ts []types.Type, rows oracle.Table) []*batch.Batch {
 	return []*batch.Batch{oracle.ToBatch(ts, rows)}
 }
+
+// asOf draws an AsOf over in, whose columns are ts, if there are columns for it.
+func (c *circuits) asOf(in int, ts []types.Type) int {
+	right := c.any()
+	rs := c.out(right)
+	op := &flow.AsOf{Outer: rapid.Bool().Draw(c.t, "outer"), Cmp: flow.AsOfCmp(rapid.IntRange(0, 3).Draw(c.t, "cmp"))}
+	l, r := intColumns(ts), intColumns(rs)
+	if len(l) == 0 || len(r) == 0 {
+		return in
+	}
+	op.LeftTime, op.RightTime = rapid.SampledFrom(l).Draw(c.t, "left time"), rapid.SampledFrom(r).Draw(c.t, "right time")
+	if rapid.Bool().Draw(c.t, "keyed") {
+		k := c.column(ts)
+		for i := range rs {
+			if rs[i] == ts[k] {
+				op.LeftKeys, op.RightKeys = []int{k}, []int{i}
+				break
+			}
+		}
+	}
+	return c.add(op, append(append([]types.Type{}, ts...), rs...), in, right)
+}
+
+// buckets draws a Buckets over in.
+func (c *circuits) buckets(in int, ts []types.Type) int {
+	cols := intColumns(ts)
+	if len(cols) == 0 {
+		return in
+	}
+	lo := rapid.Int64Range(-5, 5).Draw(c.t, "lo")
+	hi := lo + rapid.Int64Range(0, 4).Draw(c.t, "span")
+	op := &flow.Buckets{Col: rapid.SampledFrom(cols).Draw(c.t, "bucketed"), Lo: lo, Hi: hi, Width: max(hi-lo, 1)}
+	return c.add(op, append(append([]types.Type{}, ts...), bigint), in)
+}
+
+func intColumns(ts []types.Type) []int {
+	var out []int
+	for i, t := range ts {
+		if t.Layout() == types.LayoutInt {
+			out = append(out, i)
+		}
+	}
+	return out
+}

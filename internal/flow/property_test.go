@@ -211,6 +211,10 @@ func (c *circuits) node() int {
 		return c.add(op, ts, in)
 	case "over":
 		return c.over(in, ts)
+	case "asof":
+		return c.asOf(in, ts)
+	case "buckets":
+		return c.buckets(in, ts)
 	case "distinct":
 		return c.add(&flow.Distinct{}, ts, in)
 	case "aggregate":
@@ -482,4 +486,4 @@ func TestCircuitsEqualOracle(t *testing.T) {
 }
 
 // operators are the kinds of operators that random circuits are made of.
-var operators = []string{"filter", "project", "window", "union", "setop", "topn", "over", "values", "aggregate", "distinct", "join", "join", "join"}
+var operators = []string{"filter", "project", "window", "union", "setop", "topn", "over", "values", "aggregate", "distinct", "asof", "buckets", "join", "join", "join"}
