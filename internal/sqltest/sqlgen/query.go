@@ -215,6 +215,11 @@ func (g *gen) selects(outer *scope, want []kind, depth int, canon bool) result {
 	var items []value
 	for _, k := range want {
 		v := g.expr(item, k, exprDepth-1)
+		if from != "" && g.chance(12) {
+			if w, ok := g.over(item, k); ok {
+				v = w
+			}
+		}
 		if canon || distinct {
 			v = g.canon(v)
 		}
