@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -456,4 +457,66 @@ func TestEventTimeSurvivesCrashes(t *testing.T) {
 		}
 		b.stop()
 	}
+}
+
+// TestPlainWatermarks: what is computed without the expression is what it gives.
+func TestPlainWatermarks(t *testing.T) {
+	b := start(t, newMemLogs())
+	c := b.client()
+	for i, x := range []string{"at", "at - INTERVAL '5 s'", "at + INTERVAL '1.5 s'", "at - INTERVAL '290000 years 1 s'", "at - INTERVAL '1 day'"} {
+		name := fmt.Sprint("s", i)
+		c.exec(fmt.Sprintf(`CREATE SOURCE %s (k BIGINT, at TIMESTAMP, WATERMARK FOR at AS %s) WITH (connector = 'pushed')`, name, x))
+		rules, err := newEventRules(b.e.Snapshot().Catalog.Lookup(nil, catalog.PublicSchema, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := newLateFilter(rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := i < 3; f.plain != want {
+			t.Errorf("%s: plain is %v", x, f.plain)
+		}
+		bu := batch.NewBuilder([]types.Type{types.T(types.Int8), types.T(types.Timestamp)})
+		for _, at := range []int64{0, 1, -1, 12345678, flow.NoMark, flow.FinalMark, 9223371331200*second - 1, -211813488000 * second} {
+			bu.AppendRow([]types.Value{types.IntValue(types.Int8, 1), types.IntValue(types.Timestamp, at)}, 1)
+		}
+		bu.AppendRow([]types.Value{types.IntValue(types.Int8, 1), types.NullOf(types.T(types.Timestamp))}, 1)
+		rows := bu.Seal()
+		fast := slices.Clone(f.eval(rows))
+		f.plain = false
+		if slow := f.eval(rows); !slices.Equal(fast, slow) {
+			t.Errorf("%s\n%v\n%v", x, fast, slow)
+		}
+	}
+}
+
+func BenchmarkLateFilter(b *testing.B) {
+	cat, _, err := catalog.New(nil).With(catalog.Command{Kind: catalog.CreateRelation, Relation: &catalog.Relation{Schema: catalog.PublicSchema, Name: "s",
+		Kind: catalog.Source, Columns: []catalog.Column{{Name: "k", Type: types.T(types.Int8)}, {Name: "at", Type: types.T(types.Timestamp)}},
+		AppendOnly: true, Watermark: &catalog.Watermark{Column: 1, SQL: "at - INTERVAL '5 s'"}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	rules, err := newEventRules(cat.Lookup(nil, catalog.PublicSchema, "s"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	f, err := newLateFilter(rules)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var rows []string
+	for i := range batch.BlockRows {
+		rows = append(rows, fmt.Sprint(i, " ", i))
+	}
+	blk := eventRows(b, rows...)
+	b.ReportAllocs()
+	for b.Loop() {
+		s := newEventState()
+		if _, late, err := f.pass(s, 0, nil, 0, blk); err != nil || late != nil {
+			b.Fatal(late, err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/batch.BlockRows, "ns/row")
 }
