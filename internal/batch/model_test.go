@@ -173,6 +173,11 @@ func TestConsolidateEqualsModel(t *testing.T) {
 		want := modelConsolidate(b, keys)
 		got := cs.Consolidate(b, keys)
 		mustEqual(t, "consolidated", got, want)
+		sealed := cs.ConsolidateSealed(b, keys)
+		mustEqual(t, "sealed", sealed, want)
+		if cs.ConsolidateSealed(sealed, keys) != sealed {
+			t.Fatal("a canonical batch was copied")
+		}
 		bu := batch.NewBuilder(b.Types())
 		bu.AppendBatch(b)
 		taken := cs.Take(bu, keys)

@@ -47,7 +47,14 @@ func TestSpineEqualsModelAndSnapshotsStay(t *testing.T) {
 			}
 			b := bu.Seal()
 			add(model, b)
-			s.Append(b)
+			switch rapid.IntRange(0, 2).Draw(t, "how") {
+			case 0:
+				s.Append(b)
+			case 1:
+				s.AppendSealed(b)
+			case 2:
+				s.AppendSealed(batch.Consolidate(b)) // in order already
+			}
 			snap := s.Snapshot()
 			snaps, wants = append(snaps, snap), append(wants, fmt.Sprint(model))
 			var rows int64
