@@ -389,6 +389,15 @@ func (f *lateFilter) pass(s *eventState, id uint32, parts []uint32, now int64, b
 	limit := f.r.limit(s.mark)
 	base := 0
 	for _, part := range cutBlocks(b) {
+		if parts == nil && f.allInTime(s, at, others, part) {
+			if limit = f.r.limit(s.mark); len(f.late) > 0 {
+				for i := range part.N {
+					f.keep = append(f.keep, uint32(base+i))
+				}
+			}
+			base += part.N
+			continue
+		}
 		marks, times := f.eval(part), &part.Cols[f.r.column]
 		for i := range part.N {
 			if parts != nil && parts[base+i] != id {
@@ -429,6 +438,32 @@ func (f *lateFilter) pass(s *eventState, id uint32, parts []uint32, now int64, b
 	}
 	s.late += uint64(len(f.late))
 	return f.keep, f.late, nil
+}
+
+// allInTime moves s over a block whose rows are in time even against the watermark
+// after the last of them, which is so of most blocks and quick to see: the least and
+// the greatest time tell. Otherwise it does nothing and reports false.
+func (f *lateFilter) allInTime(s *eventState, at int, others int64, b *batch.Batch) bool {
+	times := &b.Cols[f.r.column]
+	if !f.plain || times.Valid != nil {
+		return false
+	}
+	lo, hi := int64(math.MaxInt64), int64(math.MinInt64)
+	for _, t := range times.I64[:b.N] {
+		lo, hi = min(lo, t), max(hi, t)
+	}
+	low, high := lo+f.shift, hi+f.shift
+	if lo == flow.NoMark || hi == flow.FinalMark || (lo^low)&(f.shift^low) < 0 || (hi^high)&(f.shift^high) < 0 ||
+		!types.ValidTimestamp(low) || !types.ValidTimestamp(high) {
+		return false
+	}
+	part := max(s.parts[at].mark, high)
+	mark := max(s.mark, min(part, others))
+	if lo < f.r.limit(mark) {
+		return false
+	}
+	s.parts[at].mark, s.mark = part, mark
+	return true
 }
 
 // greatest returns the greatest watermark of the rows of a block that have a time,

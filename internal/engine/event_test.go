@@ -508,7 +508,7 @@ func BenchmarkLateFilter(b *testing.B) {
 	}
 	var rows []string
 	for i := range batch.BlockRows {
-		rows = append(rows, fmt.Sprint(i, " ", i))
+		rows = append(rows, fmt.Sprint(i, " ", i/1000)) // four seconds a block
 	}
 	blk := eventRows(b, rows...)
 	b.ReportAllocs()
