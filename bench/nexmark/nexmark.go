@@ -84,6 +84,12 @@ func PostgresFunctions() string {
 	return string(b)
 }
 
+// once reports whether a query gives each row once, when the watermark says so: the
+// last rows come when its streams end.
+func once(query string) bool {
+	return strings.HasSuffix(query, "-close") || strings.HasPrefix(query, "pattern")
+}
+
 // LatenessMicros is how much earlier than the latest event so far an event may be:
 // the suite's WATERMARK FOR date_time AS date_time - INTERVAL '4 seconds'.
 const LatenessMicros = 4_000_000

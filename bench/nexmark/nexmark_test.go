@@ -27,11 +27,6 @@ func each(t *testing.T, fn func(t *testing.T, query string)) {
 	}
 }
 
-// once reports whether a query gives each row once, when the watermark says so.
-func once(query string) bool {
-	return strings.HasSuffix(query, "-close") || strings.HasPrefix(query, "pattern")
-}
-
 func everything(string, string) bool { return true }
 
 // prove reports whether the long form of the tests was asked for.

@@ -145,8 +145,10 @@ func (r *Result) measure(ctx context.Context, p *Pipeline, f *Feeder, o Options)
 		}
 	}
 	r.StateBytes = p.StateBytes()
-	if err := take(p.Step(f.Now(), f.Final())); err != nil {
-		return err
+	if once(r.Query) { // for others it would only free what they hold
+		if err := take(p.Step(f.Now(), f.Final())); err != nil {
+			return err
+		}
 	}
 	r.WallS = time.Since(began).Seconds()
 	after, err := cpuTime()
