@@ -2,6 +2,7 @@ package flow
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/tidemill/tidemill/internal/batch"
@@ -76,7 +77,7 @@ func newMatchFinal(env Env, op *Match) (Operator, error) {
 }
 
 // Push implements Operator.
-func (f *matchFinal) Push(_ *Step, _ int, b *batch.Batch, _ Emitter) {
+func (f *matchFinal) Push(st *Step, _ int, b *batch.Batch, _ Emitter) {
 	times := &b.Cols[f.time]
 	if times.Type.Layout() == types.LayoutNone {
 		return
@@ -90,6 +91,10 @@ func (f *matchFinal) Push(_ *Step, _ int, b *batch.Batch, _ Emitter) {
 	for k, ref := range refs {
 		i := b.Row(k)
 		w := b.Weight(i)
+		if w < 0 {
+			st.fail = fmt.Errorf("step %d: a change of weight %d comes to a final match, whose input is append-only", st.N, w)
+			return
+		}
 		g := f.partOf(ref)
 		f.part(g).count += w
 		id := f.rows.alloc()
@@ -352,4 +357,15 @@ func (f *matchFinal) StateBytes() int64 {
 	const partBytes = 200
 	return f.rows.bytes() + f.keys.Bytes() + int64(cap(f.fresh)+cap(f.wait)+cap(f.spare))*16 +
 		int64(len(f.parts))<<groupChunkBits*partBytes + f.held + f.extra + f.due.bytes + int64(cap(f.dead)+cap(f.unused)+cap(f.todo))*4
+}
+
+// rowsHeld implements holder.
+func (f *matchFinal) rowsHeld() int64 {
+	n := int64(0)
+	for _, chunk := range f.parts {
+		for i := range chunk {
+			n += chunk[i].count
+		}
+	}
+	return n
 }

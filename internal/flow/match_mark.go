@@ -3,11 +3,37 @@ package flow
 import (
 	"fmt"
 	"slices"
+
+	"github.com/tidemill/tidemill/internal/expr"
+	"github.com/tidemill/tidemill/internal/pattern"
 )
 
 // looksAhead reports whether rows behind a match are looked at.
 func (op *Match) looksAhead() bool {
 	return slices.ContainsFunc(op.Slots, func(s MatchSlot) bool { return s.Row.Shift > 0 })
+}
+
+// reaches returns how many rows before a match are looked at.
+func (op *Match) reaches() (back int64) {
+	m := &matcher{Match: op}
+	var err error
+	if m.prog, err = pattern.Compile(op.Pattern); err != nil {
+		return 0 // no circuit runs it
+	}
+	look := func(v int, es ...expr.Expr) {
+		for _, s := range expr.Columns(es...) {
+			if slot := &op.Slots[s]; slot.Give != GiveNumber && slot.Give != GiveTotal {
+				m.reach(slot.Row.Shift, v, &slot.Row)
+			}
+		}
+	}
+	for v, d := range op.Define {
+		if d != nil {
+			look(v, d)
+		}
+	}
+	look(-1, op.Measures...)
+	return m.lookback
 }
 
 // matchMarks: while matches are corrected, a change gives changes of its own
@@ -24,6 +50,7 @@ func matchMarks(op *Match, m *marks) {
 	}
 	for i, c := range op.Pass {
 		switch {
+		case m.final:
 		case !op.Final && slices.Contains(op.Partition, c):
 			m.Out[i] = m.In[0][c]
 		case op.Final && op.AllRows && op.Within > 0 && c == op.Order[0].Col && !op.looksAhead():
@@ -38,15 +65,17 @@ func (b *bounder) match(n *Node, op *Match, in Growth) (Growth, Bound) {
 		return in, held(in, "the rows of every partition and its matches")
 	}
 	what := ""
-	for i := range op.Slots {
-		switch s := &op.Slots[i]; {
-		case s.Give == GiveNumber:
-			what = "a number of matches"
-		case s.Row.Shift < 0 && what == "":
-			what = "the rows before a match"
-		case s.Row.Shift > 0:
-			what = "the last rows, which look ahead"
-		}
+	starts := false
+	if prog, err := pattern.Compile(op.Pattern); err == nil {
+		starts, _ = prog.Anchored()
+	}
+	switch {
+	case starts || slices.ContainsFunc(op.Slots, func(s MatchSlot) bool { return s.Give == GiveNumber }):
+		what = "a number"
+	case op.reaches() > 0:
+		what = "the rows before a match"
+	case op.looksAhead():
+		what = "the last rows, which look ahead"
 	}
 	partitions := min(in, ByKeys)
 	if len(op.Partition) == 0 {

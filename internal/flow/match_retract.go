@@ -262,3 +262,14 @@ func (r *matchRetract) StateBytes() int64 {
 	return r.m.bytes() + r.outs.bytes() + int64(len(r.parts))<<groupChunkBits*partBytes + r.held + r.extra +
 		int64(cap(r.stale))*32 + int64(cap(r.tail)+cap(r.was))*4 + int64(cap(r.bits))*8 + r.diff.SizeBytes()
 }
+
+// rowsHeld implements holder.
+func (r *matchRetract) rowsHeld() int64 {
+	n := int64(0)
+	for _, chunk := range r.parts {
+		for i := range chunk {
+			n += int64(len(chunk[i].seq))
+		}
+	}
+	return n
+}

@@ -116,7 +116,7 @@ func mustCompile(n *pattern.Node) *pattern.Program {
 
 // isFinal reports whether the rows of x have their place once and for all below a watermark.
 func (e *emitter) isFinal(x *match, in rel) bool {
-	if !e.b.inView || len(x.order) == 0 || x.order[0].desc || !appendOnly(x.in) {
+	if !e.b.inView || e.b.ttl > 0 || len(x.order) == 0 || x.order[0].desc || !appendOnly(x.in) {
 		return false
 	}
 	marked, err := e.spec.TimeColumns(e.b.hasMark)
