@@ -296,11 +296,11 @@ type lateFilter struct {
 	shift int64
 	marks []int64 // of the rows of a block; flow.NoMark for those that move nothing
 	ctx   expr.Ctx
-	out  []batch.Column
-	keep []uint32
-	late []uint32
-	at   []int64 // the watermark at each late row
-	bu   batch.Batch
+	out   []batch.Column
+	keep  []uint32
+	late  []uint32
+	at    []int64 // the watermark at each late row
+	bu    batch.Batch
 }
 
 func newLateFilter(r *eventRules) (*lateFilter, error) {

@@ -72,7 +72,7 @@ func errUpTo(upTo, from uint64) error {
 // yet to come.
 func (sub *subscription) begin(ctx context.Context) error {
 	p, env := sub.plan, sub.env
-	sub.inputs = nil // of an attempt that was cancelled
+	sub.inputs = nil            // of an attempt that was cancelled
 	env.snap = sub.e.Snapshot() // the newest: a pinned one may be older than the changes kept
 	sub.step = env.snap.Step
 	if sub.asOf != nil {

@@ -124,7 +124,7 @@ func freedBy(c int) Bound {
 func held(g Growth, what string) Bound {
 	switch g {
 	case Fixed:
-		return Bound{g, what + ", of tables and constants only"}
+		return Bound{g, what + ", bounded by what it reads"}
 	case ByKeys:
 		return Bound{g, what + ", never freed: grows with the number of keys"}
 	}

@@ -40,7 +40,7 @@ func TestBounds(t *testing.T) {
 		{"by key", []flow.Node{in("bids"), {Op: count(0), In: []int{0}, Out: two[:1:1]}},
 			"[state: one row a group, never freed: grows with the number of keys]", false},
 		{"of a table", []flow.Node{in("people"), {Op: count(0), In: []int{0}, Out: two[:1:1]}},
-			"[state: one row a group, of tables and constants only]", false},
+			"[state: one row a group, bounded by what it reads]", false},
 		{"total", []flow.Node{in("clicks"), {Op: count(), In: []int{0}, Out: two[:1:1]}}, "[state: one row]", false},
 		{"join of streams", []flow.Node{in("bids"), in("clicks"),
 			{Op: &flow.Join{Kind: flow.JoinInner, LeftKeys: []int{0}, RightKeys: []int{0}}, In: []int{0, 1}, Out: four, Names: both}},
