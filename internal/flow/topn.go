@@ -83,11 +83,19 @@ func (t *topN) Flush(st *Step, out Emitter) {
 	for _, r := range t.m.touchedR {
 		t.settle(r)
 	}
+	shifts := t.Rank == RankRows && !t.Number
+	if shifts {
+		t.fixTouched(out)
+	}
 	for _, g := range t.stale {
 		if st.Stopped() {
 			return
 		}
-		t.renew(g, out)
+		if shifts {
+			t.shift(g, out)
+		} else {
+			t.renew(g, out)
+		}
 	}
 	t.stale = t.stale[:0]
 	t.out.flush(out)

@@ -235,3 +235,40 @@ func BenchmarkTopNAppendOnly(b *testing.B) {
 		})
 	}
 }
+
+// TestTopNWindowMoves lets windows of many rows move far in a step, over rows that
+// come and go in numbers.
+func TestTopNWindowMoves(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ts := []types.Type{int8T, int8T}
+		c := &circuits{t: t, inputs: map[string][]types.Type{"r0": ts}}
+		op := &flow.TopN{Order: []flow.SortKey{{Col: 0, Desc: rapid.Bool().Draw(t, "desc")}}, Limit: int64(rapid.IntRange(-1, 12).Draw(t, "limit")),
+			Offset: int64(rapid.SampledFrom([]int{0, 1, 5, 12}).Draw(t, "offset"))}
+		spec := inputSpec(op, ts, ts, false)
+		run := newRunner(t, spec, 1)
+		var all oracle.Table
+		for range rapid.IntRange(1, 6).Draw(t, "steps") {
+			var rows oracle.Table
+			come := int64(rapid.IntRange(0, 20).Draw(t, "from"))
+			for k := range int64(rapid.IntRange(0, 20).Draw(t, "come")) {
+				rows = append(rows, oracle.Row{V: []types.Value{types.IntValue(types.Int8, come+k/2), types.IntValue(types.Int8, k%3)},
+					W: int64(rapid.IntRange(1, 2).Draw(t, "weight"))})
+			}
+			if n := len(all); n > 0 {
+				from := rapid.IntRange(0, n-1).Draw(t, "first that goes")
+				for _, r := range all[from:min(n, from+rapid.IntRange(0, 20).Draw(t, "go"))] {
+					rows = append(rows, oracle.Row{V: r.V, W: -int64(rapid.IntRange(1, int(r.W)).Draw(t, "times"))})
+				}
+			}
+			all = oracle.Consolidate(append(all, rows...))
+			run.run(t, c.feeds(t, history{"r0": rows}))
+			want, err := oracle.Eval(spec, history{"r0": all}, &expr.Ctx{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := run.sum["out"]; !sameTable(got, want.Outputs["out"]) {
+				t.Fatalf("%s gives %s\nwant %s", op.Describe(), show(got), show(want.Outputs["out"]))
+			}
+		}
+	})
+}
