@@ -22,6 +22,7 @@ type groupFreer struct {
 	col   int   // its input column
 	cal   *dueList
 	refs  []state.Ref // scratch of due
+	moved []state.Ref // scratch of byShard
 	// reused says that groups went by themselves, so that a row number may have two entries.
 	reused bool
 }
@@ -83,7 +84,7 @@ func (f *groupFreer) addAll(groups *state.Table, key int) {
 	}
 }
 
-// due lists the groups that lie below the mark, in the order of time. The list is
+// due lists the groups that lie below the mark, those of a shard together. The list is
 // valid until the next call.
 func (f *groupFreer) due(groups *state.Table) []state.Ref {
 	f.refs = f.refs[:0]
@@ -108,15 +109,35 @@ func (f *groupFreer) due(groups *state.Table) []state.Ref {
 	if f.reused {
 		slices.Sort(f.refs)
 		f.refs = slices.Compact(f.refs)
+	} else {
+		f.byShard()
 	}
 	return f.refs
+}
+
+// byShard brings the refs into the order of their shards, so that the memory of one is
+// worked on before that of the next.
+func (f *groupFreer) byShard() {
+	var at [batch.Shards + 1]int
+	for _, r := range f.refs {
+		at[r.Shard()+1]++
+	}
+	for i := range batch.Shards {
+		at[i+1] += at[i]
+	}
+	f.moved = slices.Grow(f.moved[:0], len(f.refs))[:len(f.refs)]
+	for _, r := range f.refs {
+		f.moved[at[r.Shard()]] = r
+		at[r.Shard()]++
+	}
+	f.refs, f.moved = f.moved, f.refs
 }
 
 func (f *groupFreer) bytes() int64 {
 	if f.cal == nil {
 		return 0
 	}
-	return f.cal.bytes() + int64(cap(f.refs))*8
+	return f.cal.bytes() + int64(cap(f.refs)+cap(f.moved))*8
 }
 
 // free deletes the groups due, and what is kept of their values.
