@@ -223,7 +223,11 @@ func (f *matchFinal) ready(mark int64) []matchPending {
 		return 1
 	})
 	f.spare = append(f.spare[:0], f.wait[:n]...)
-	f.wait = f.wait[:copy(f.wait, f.wait[n:])]
+	if n >= len(f.wait)-n {
+		f.wait = f.wait[:copy(f.wait, f.wait[n:])]
+	} else {
+		f.wait = f.wait[n:] // few of many: they move when the list must grow anyway
+	}
 	slices.SortFunc(f.spare, func(a, b matchPending) int {
 		if a.part != b.part {
 			return cmp.Compare(a.part, b.part)

@@ -127,3 +127,97 @@ func (t *tally) value(dst *batch.Column, n int) *types.Error {
 }
 
 func (t *tally) bytes() int64 { return t.table.Bytes() + t.acc.bytes() + t.in.bytes() }
+
+// total brings the tally of slot s to the rows of a thread and row m.pos as variable
+// v. Threads mostly ask one after the other with one row more each.
+func (m *matcher) total(s, v int, hist int32) *types.Error {
+	t, vars := m.totals[s], m.Slots[s].Agg.Vars
+	o := m.open
+	fresh := t.serial != o.serial
+	t.serial = o.serial
+	if vars == m.all() {
+		return m.totalOfAll(t, fresh)
+	}
+	if fresh || t.gen != o.Generation() || !m.moveTally(t, vars, hist) {
+		m.taken = o.Path(m.taken[:0], hist)
+		o.Charge(len(m.taken))
+		m.ids = m.ids[:0]
+		for _, x := range m.taken {
+			if vars>>x.Var&1 != 0 {
+				m.ids = append(m.ids, m.part.id(o.start+int64(x.Row)))
+			}
+		}
+		t.clear()
+		t.gen, t.hist, t.tried = o.Generation(), hist, 0
+		if err := t.add(&m.st.Ctx, m.ids, 1); err != nil {
+			t.serial = -1
+			return err
+		}
+	}
+	id := m.part.id(m.pos)
+	if vars>>v&1 == 0 {
+		id = 0
+	}
+	return m.try(t, id)
+}
+
+// try makes row id (0: none) the one that is in t besides those of its thread.
+func (m *matcher) try(t *tally, id uint32) (err *types.Error) {
+	if t.tried == id {
+		return nil
+	}
+	if t.tried != 0 {
+		m.oneID[0] = t.tried
+		err = t.add(&m.st.Ctx, m.oneID[:], -1)
+	}
+	if id != 0 && err == nil {
+		m.oneID[0] = id
+		err = t.add(&m.st.Ctx, m.oneID[:], 1)
+	}
+	if t.tried = id; err != nil {
+		t.serial = -1
+	}
+	return err
+}
+
+// moveTally makes t that of the thread at hist if it was that of the thread one row
+// before; false if it was another's.
+func (m *matcher) moveTally(t *tally, vars uint64, hist int32) bool {
+	if t.hist == hist {
+		return true
+	}
+	if hist < 0 {
+		return false
+	}
+	last, before := m.open.Last(hist)
+	if before != t.hist {
+		return false
+	}
+	id := uint32(0)
+	if vars>>last.Var&1 != 0 {
+		id = m.part.id(m.open.start + int64(last.Row))
+	}
+	if m.try(t, id) != nil {
+		return false
+	}
+	t.tried, t.hist = 0, hist
+	return true
+}
+
+// totalOfAll brings t to all rows from the search's start to m.pos.
+func (m *matcher) totalOfAll(t *tally, fresh bool) *types.Error {
+	want := int(m.pos-m.open.start) + 1
+	if fresh {
+		t.clear()
+		t.count = 0
+	}
+	m.ids = m.ids[:0]
+	for ; t.count < want; t.count++ {
+		m.ids = append(m.ids, m.part.id(m.open.start+int64(t.count)))
+	}
+	err := t.add(&m.st.Ctx, m.ids, 1)
+	if err != nil {
+		t.serial = -1
+	}
+	return err
+}
