@@ -2,6 +2,7 @@ package flow
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/tidemill/tidemill/internal/batch"
@@ -70,6 +71,8 @@ const (
 	ansWords  = 1
 	// ansFailed marks an answer that is an error's number.
 	ansFailed = 1 << 31
+	// maxCopies is how often one row may be there.
+	maxCopies = 1 << 24
 )
 
 func newOver(env Env, op *Over) (Operator, error) {
@@ -204,6 +207,12 @@ func (o *over) apply(st *Step, p *overPart, e *overEvent, out Emitter) {
 	o.probe = rowProbe{o: o, row: e.row}
 	low := t.search(p.root, &o.probe)
 	if e.is > e.was {
+		if e.is > maxCopies && st.fail == nil {
+			st.fail = &types.Error{Code: types.CodeTooComplex,
+				Message: fmt.Sprintf("window functions over %d rows that are the same", e.is),
+				Hint:    fmt.Sprintf("Each of them has an answer of its own: up to %d are possible.", int64(maxCopies))}
+			e.is = e.was
+		}
 		e.ins, e.at = e.is-e.was, low+e.was
 		for k := range e.ins {
 			p.root = t.insert(p.root, e.at+k, e.row)
