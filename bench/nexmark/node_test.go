@@ -20,10 +20,19 @@ import (
 const nodeTimeout = 60 * time.Second
 
 // TestNode: a node whose sources are the connector's gives the answers that the
-// circuits give here, those that wait for its watermarks included.
+// circuits give here, those that wait for its watermarks included, also after it was
+// started again and has generated all events anew.
 func TestNode(t *testing.T) {
 	o := Options{Events: 5000, Rate: 100, Seed: 3, Workers: 1, StepRows: 1000}
-	n, err := node.Start(t.Context(), node.Config{DataDir: t.TempDir(), PG: "127.0.0.1:0"})
+	dir := t.TempDir()
+	t.Run("first", func(t *testing.T) { onNode(t, dir, o, true) })
+	t.Run("again", func(t *testing.T) { onNode(t, dir, o, false) })
+}
+
+// connectNode starts a node and returns a function that runs statements on it.
+func connectNode(t *testing.T, dir string) func(sql string) [][]string {
+	t.Helper()
+	n, err := node.Start(t.Context(), node.Config{DataDir: dir, PG: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,8 +45,8 @@ func TestNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.WithoutCancel(t.Context()))
-	exec := func(sql string) [][]string {
+	t.Cleanup(func() { _ = conn.Close(context.WithoutCancel(t.Context())) })
+	return func(sql string) [][]string {
 		t.Helper()
 		res, err := conn.PgConn().Exec(t.Context(), sql).ReadAll()
 		if err != nil {
@@ -53,18 +62,13 @@ func TestNode(t *testing.T) {
 		}
 		return rows
 	}
-	for _, tab := range tables[:3] {
-		create := strings.TrimSuffix(tab.create(func(string) bool { return true }), ")")
-		exec(fmt.Sprintf("%s, nexmark.event.num = %d, nexmark.first.event.rate = %d, nexmark.base.time = %d, nexmark.seed = %d, nexmark.min.event.gap.in.ns = 0)",
-			create, o.Events, o.Rate, int64(BaseMillis), o.Seed))
-	}
+}
+
+func onNode(t *testing.T, dir string, o Options, create bool) {
+	exec := connectNode(t, dir)
 	queries := []string{"q4", "q5-close", "q7-rank", "q14", "q18"}
-	for _, q := range queries {
-		text, err := SQL(q)
-		if err != nil {
-			t.Fatal(err)
-		}
-		exec(text)
+	if create {
+		createOnNode(t, exec, o, queries)
 	}
 	deadline := time.Now().Add(nodeTimeout)
 	want := strconv.FormatUint(o.Events, 10)
@@ -88,5 +92,21 @@ func TestNode(t *testing.T) {
 		if diff := difference(got, want); diff != "" || len(got) == 0 {
 			t.Errorf("%s: %d rows, want %d\n%s", q, len(got), len(want), diff)
 		}
+	}
+}
+
+func createOnNode(t *testing.T, exec func(string) [][]string, o Options, queries []string) {
+	t.Helper()
+	for _, tab := range tables[:3] {
+		source := strings.TrimSuffix(tab.create(func(string) bool { return true }), ")")
+		exec(fmt.Sprintf("%s, nexmark.event.num = %d, nexmark.first.event.rate = %d, nexmark.base.time = %d, nexmark.seed = %d, nexmark.min.event.gap.in.ns = 0)",
+			source, o.Events, o.Rate, int64(BaseMillis), o.Seed))
+	}
+	for _, q := range queries {
+		text, err := SQL(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec(text)
 	}
 }
