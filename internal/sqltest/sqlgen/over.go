@@ -73,9 +73,21 @@ func (g *gen) overCall(sc *scope, k kind) (call value, frames bool) {
 		out.sql = pick(g, "min(", "max(") + a.sql + ")"
 	}
 	if g.chance(20) {
-		out.sql += " FILTER (WHERE " + g.pred(sc.local(), 1).sql + ")"
+		out.sql += " FILTER (WHERE " + g.pred(sc.plain(), 1).sql + ")"
 	}
 	return out, true
+}
+
+// plain is a scope of sc's own columns alone, without aggregates of them, which
+// FILTER may not have.
+func (sc *scope) plain() *scope {
+	out := &scope{}
+	for _, v := range sc.cols {
+		if v.plain {
+			out.cols = append(out.cols, v)
+		}
+	}
+	return out
 }
 
 // frame draws a frame of whole groups of peers.

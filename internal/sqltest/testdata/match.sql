@@ -134,7 +134,7 @@ DELETE FROM ticker WHERE symbol = 'ACME' AND day = 6
 ----
 DELETE 1
 
-changes
+changes nopg
 SELECT * FROM ticker MATCH_RECOGNIZE (
   PARTITION BY symbol ORDER BY day
   MEASURES strt.day AS start_day, LAST(down.day) AS bottom_day, LAST(up.day) AS end_day, MATCH_NUMBER() AS n
@@ -152,7 +152,7 @@ UPDATE ticker SET price = 1 WHERE symbol = 'ACME' AND day = 3
 ----
 UPDATE 1
 
-changes
+changes nopg
 SELECT * FROM ticker MATCH_RECOGNIZE (
   PARTITION BY symbol ORDER BY day
   MEASURES strt.day AS start_day, LAST(down.day) AS bottom_day, LAST(up.day) AS end_day, MATCH_NUMBER() AS n
