@@ -7,12 +7,12 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/tidemill/tidemill"
 	"github.com/tidemill/tidemill/examples/edits"
+	"github.com/tidemill/tidemill/examples/exampletest"
 )
 
 // batchRows is how many edits go into one request.
@@ -37,10 +37,10 @@ func TestAnswers(t *testing.T) {
 	if _, err := db.Exec(t.Context(), "FLUSH"); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, db, `SELECT count(*) FROM edits`, []string{fmt.Sprint(len(in))})
-	expect(t, db, `SELECT window_end, rank, page, edits FROM trending`, trending(in, watermark))
-	expect(t, db, `SELECT page, attacker, defender, began, ended, turns FROM edit_wars`, wars(in, watermark))
-	expect(t, db, `SELECT username, began, left_by, edits, pages, bytes FROM sittings`, sittings(in))
+	exampletest.Expect(t, db, `SELECT count(*) FROM edits`, []string{fmt.Sprint(len(in))})
+	exampletest.Expect(t, db, `SELECT window_end, rank, page, edits FROM trending`, trending(in, watermark))
+	exampletest.Expect(t, db, `SELECT page, attacker, defender, began, ended, turns FROM edit_wars`, wars(in, watermark))
+	exampletest.Expect(t, db, `SELECT username, began, left_by, edits, pages, bytes FROM sittings`, sittings(in))
 }
 
 // Equal seeds give equal edits; they arrive out of order, but not by more than they may.
@@ -98,8 +98,6 @@ func post(t *testing.T, addr string, part []edits.Edit) {
 	}
 }
 
-func stamp(t time.Time) string { return t.Format("2006-01-02 15:04:05.999") }
-
 // trending counts the pages of every hour that begins at a multiple of ten minutes
 // and is over.
 func trending(in []edits.Edit, watermark time.Time) []string {
@@ -126,7 +124,7 @@ func trending(in []edits.Edit, watermark time.Time) []string {
 		}
 		slices.SortFunc(names, func(a, b string) int { return cmp.Or(pages[b]-pages[a], cmp.Compare(a, b)) })
 		for i, p := range names[:min(3, len(names))] {
-			out = append(out, fmt.Sprintf("%s|%d|%s|%d", stamp(end), i+1, p, pages[p]))
+			out = append(out, fmt.Sprintf("%s|%d|%s|%d", exampletest.Stamp(end), i+1, p, pages[p]))
 		}
 	}
 	return out
@@ -150,7 +148,7 @@ func wars(in []edits.Edit, watermark time.Time) []string {
 			case to-from < 4:
 				from++
 			case decided:
-				out = append(out, fmt.Sprintf("%s|%s|%s|%s|%s|%d", page, list[from].User, list[from+1].User, stamp(list[from].At), stamp(list[to-1].At), to-from))
+				out = append(out, fmt.Sprintf("%s|%s|%s|%s|%s|%d", page, list[from].User, list[from+1].User, exampletest.Stamp(list[from].At), exampletest.Stamp(list[to-1].At), to-from))
 				from = to
 			default:
 				from = len(list)
@@ -194,40 +192,9 @@ func sittings(in []edits.Edit) []string {
 				bytes += list[to].Delta
 				pages[list[to].Page] = true
 			}
-			out = append(out, fmt.Sprintf("%s|%s|%s|%d|%d|%d", user, stamp(list[from].At), stamp(list[to-1].At.Add(gap)), to-from, len(pages), bytes))
+			out = append(out, fmt.Sprintf("%s|%s|%s|%d|%d|%d", user, exampletest.Stamp(list[from].At), exampletest.Stamp(list[to-1].At.Add(gap)), to-from, len(pages), bytes))
 			from = to
 		}
 	}
 	return out
-}
-
-func expect(t *testing.T, db *tidemill.DB, query string, want []string) {
-	t.Helper()
-	rows, err := db.Query(t.Context(), query)
-	if err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	defer rows.Close()
-	var got []string
-	for rows.Next() {
-		var cells []string
-		for _, v := range rows.Values() {
-			if at, ok := v.(time.Time); ok {
-				v = stamp(at)
-			}
-			cells = append(cells, fmt.Sprint(v))
-		}
-		got = append(got, strings.Join(cells, "|"))
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if len(want) == 0 {
-		t.Fatalf("%s: nothing is expected, so it shows nothing", query)
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("%s\ngives %d rows:\n%s\nwant %d:\n%s", query, len(got), strings.Join(got, "\n"), len(want), strings.Join(want, "\n"))
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill"
+	"github.com/tidemill/tidemill/examples/exampletest"
 	"github.com/tidemill/tidemill/examples/sensors"
 )
 
@@ -68,10 +69,6 @@ func byNet(in []quake) map[string][]quake {
 	return out
 }
 
-const layout = "2006-01-02 15:04:05.999"
-
-func stamp(t time.Time) string { return t.Format(layout) }
-
 // The views are what the same questions, put to the file in Go, give.
 func TestAnswers(t *testing.T) {
 	in, late, watermark := read(t)
@@ -85,10 +82,10 @@ func TestAnswers(t *testing.T) {
 	}
 	await(t, db, fmt.Sprintf(`SELECT (SELECT count(*) FROM quakes) = %d AND (SELECT count(*) FROM tidemill.quarantine WHERE source = 'quakes') = %d`, len(in), late))
 
-	expect(t, db, `SELECT hour, quakes, strongest FROM hourly`, hourly(in))
-	expect(t, db, `SELECT net, window_start, window_end, quakes, strongest FROM bursts`, bursts(in, watermark))
-	expect(t, db, `SELECT net, silent_from, silent_to FROM silences`, silences(in))
-	expect(t, db, `SELECT net, began, ended, quakes, from_mag, to_mag FROM alerts`, alerts(in, watermark))
+	exampletest.Expect(t, db, `SELECT hour, quakes, strongest FROM hourly`, hourly(in))
+	exampletest.Expect(t, db, `SELECT net, window_start, window_end, quakes, strongest FROM bursts`, bursts(in, watermark))
+	exampletest.Expect(t, db, `SELECT net, silent_from, silent_to FROM silences`, silences(in))
+	exampletest.Expect(t, db, `SELECT net, began, ended, quakes, from_mag, to_mag FROM alerts`, alerts(in, watermark))
 }
 
 func hourly(in []quake) []string {
@@ -107,7 +104,7 @@ func hourly(in []quake) []string {
 	}
 	var out []string
 	for h, s := range sums {
-		out = append(out, fmt.Sprintf("%s|%d|%v", stamp(h), s.n, s.most))
+		out = append(out, fmt.Sprintf("%s|%d|%v", exampletest.Stamp(h), s.n, s.most))
 	}
 	return out
 }
@@ -124,7 +121,7 @@ func bursts(in []quake, watermark time.Time) []string {
 				most = max(most, list[to].mag)
 			}
 			if end := list[to-1].at.Add(gap); !end.After(watermark) {
-				out = append(out, fmt.Sprintf("%s|%s|%s|%d|%v", net, stamp(list[from].at), stamp(end), to-from, most))
+				out = append(out, fmt.Sprintf("%s|%s|%s|%d|%v", net, exampletest.Stamp(list[from].at), exampletest.Stamp(end), to-from, most))
 			}
 			from = to
 		}
@@ -137,7 +134,7 @@ func silences(in []quake) []string {
 	for net, list := range byNet(in) {
 		for i := 1; i < len(list); i++ {
 			if list[i].at.Sub(list[i-1].at) > 12*time.Hour {
-				out = append(out, fmt.Sprintf("%s|%s|%s", net, stamp(list[i-1].at), stamp(list[i].at)))
+				out = append(out, fmt.Sprintf("%s|%s|%s", net, exampletest.Stamp(list[i-1].at), exampletest.Stamp(list[i].at)))
 			}
 		}
 	}
@@ -163,7 +160,7 @@ func alerts(in []quake, watermark time.Time) []string {
 			case to-from < 3:
 				from++
 			case decided:
-				out = append(out, fmt.Sprintf("%s|%s|%s|%d|%v|%v", net, stamp(list[from].at), stamp(list[to-1].at), to-from, list[from].mag, list[to-1].mag))
+				out = append(out, fmt.Sprintf("%s|%s|%s|%d|%v|%v", net, exampletest.Stamp(list[from].at), exampletest.Stamp(list[to-1].at), to-from, list[from].mag, list[to-1].mag))
 				from = to
 			default:
 				from = n
@@ -178,7 +175,7 @@ func await(t *testing.T, db *tidemill.DB, query string) {
 	t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for {
-		if got := ask(t, db, query); len(got) == 1 && got[0] == "true" {
+		if got := exampletest.Ask(t, db, query); len(got) == 1 && got[0] == "true" {
 			return
 		}
 		if time.Now().After(deadline) {
@@ -187,43 +184,5 @@ func await(t *testing.T, db *tidemill.DB, query string) {
 		if _, err := db.Exec(t.Context(), "FLUSH"); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// ask returns a query's rows as text, columns between bars.
-func ask(t *testing.T, db *tidemill.DB, query string) []string {
-	t.Helper()
-	rows, err := db.Query(t.Context(), query)
-	if err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var cells []string
-		for _, v := range rows.Values() {
-			if at, ok := v.(time.Time); ok {
-				v = stamp(at)
-			}
-			cells = append(cells, fmt.Sprint(v))
-		}
-		out = append(out, strings.Join(cells, "|"))
-	}
-	if err := rows.Err(); err != nil {
-		t.Fatalf("%s: %v", query, err)
-	}
-	return out
-}
-
-func expect(t *testing.T, db *tidemill.DB, query string, want []string) {
-	t.Helper()
-	got := ask(t, db, query)
-	slices.Sort(got)
-	slices.Sort(want)
-	if len(want) == 0 {
-		t.Fatalf("%s: nothing is expected, so it shows nothing", query)
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("%s\ngives %d rows:\n%s\nwant %d:\n%s", query, len(got), strings.Join(got, "\n"), len(want), strings.Join(want, "\n"))
 	}
 }
