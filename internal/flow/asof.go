@@ -30,7 +30,7 @@ type asOf struct {
 	touched [2][]asOfTouched
 	changes []int64   // turned times at which the right rows of a group are others than before
 	cal     *calendar // of groups in which something can be forgotten at some time
-	planned [][]int64 // by group: the time of its earliest entry in cal
+	planned agenda    // of the groups' earliest entries in cal
 	keys    []uint64
 	rows    []uint64
 	keyed   batch.Batch
@@ -48,9 +48,6 @@ type asOfPairs struct {
 	cols        []batch.Column
 }
 
-// notPlanned is the time of groups without an entry in the calendar.
-const notPlanned = math.MaxInt64
-
 func newAsOf(env Env, op *AsOf) *asOf {
 	a := &asOf{AsOf: *op, marks: env.Marks, cal: newCalendar(asOfDay(env.In[0][op.LeftTime]))}
 	for p := range a.sides {
@@ -59,8 +56,7 @@ func newAsOf(env Env, op *AsOf) *asOf {
 		if p == 1 {
 			s.keys, s.time, s.right = op.RightKeys, op.RightTime, true
 		}
-		s.m = newMultimap(s.types, s.keys, asOfWords)
-		s.m.trackR = true
+		s.open(asOfWords)
 	}
 	newGroupTable(a.sides[0].m, a.sides[1].m)
 	a.keys, a.rows = make([]uint64, batch.BlockRows), make([]uint64, batch.BlockRows)
@@ -296,22 +292,9 @@ func (a *asOf) flushPairs(out Emitter) {
 	}
 }
 
-// plannedAt is the time for which group g is in the calendar.
-func (a *asOf) plannedAt(g uint32) *int64 {
-	for int(g>>groupChunkBits) >= len(a.planned) {
-		c := make([]int64, 1<<groupChunkBits)
-		for i := range c {
-			c[i] = notPlanned
-		}
-		a.planned = append(a.planned, c)
-	}
-	return &a.planned[g>>groupChunkBits][g&(1<<groupChunkBits-1)]
-}
-
 // plan has group g looked at when the marks have passed t.
 func (a *asOf) plan(g uint32, t int64) {
-	if p := a.plannedAt(g); t < *p {
-		*p = t
+	if a.planned.bring(g, t) {
 		a.cal.add(t, uint64(g))
 	}
 }
@@ -324,7 +307,7 @@ func (a *asOf) forget() {
 	m := min(a.marks.In[0][a.LeftTime], a.marks.In[1][a.RightTime])
 	a.cal.due(m, func(x uint64) {
 		g := uint32(x)
-		if p := a.plannedAt(g); *p != notPlanned && (m == FinalMark || floorDiv(*p, a.cal.width) < floorDiv(m, a.cal.width)) {
+		if p := a.planned.at(g); *p != notPlanned && (m == FinalMark || floorDiv(*p, a.cal.width) < floorDiv(m, a.cal.width)) {
 			*p = notPlanned
 		}
 		if a.Cmp.backward() {
@@ -388,6 +371,6 @@ func (a *asOf) forgetAhead(g uint32, m int64) {
 
 // StateBytes implements Operator.
 func (a *asOf) StateBytes() int64 {
-	chunks := len(a.sides[0].roots) + len(a.sides[1].roots) + 2*len(a.planned)
-	return a.sides[0].m.bytes() + a.sides[1].m.bytes() + a.cal.bytes + int64(chunks)<<groupChunkBits*4 + int64(cap(a.touched[0])+cap(a.touched[1]))*24
+	chunks := len(a.sides[0].roots) + len(a.sides[1].roots)
+	return a.sides[0].m.bytes() + a.sides[1].m.bytes() + a.cal.bytes + a.planned.bytes() + int64(chunks)<<groupChunkBits*4 + int64(cap(a.touched[0])+cap(a.touched[1]))*24
 }

@@ -92,12 +92,7 @@ func (op *AsOf) check(n *Node, in [][]types.Type) error {
 func asOfMarks(op *AsOf, m *marks) {
 	nl := len(m.In[0])
 	m.final = m.Final[0] && m.Final[1]
-	for c := range m.Out {
-		m.Out[c] = NoMark
-		if m.final {
-			m.Out[c] = FinalMark
-		}
-	}
+	m.blank()
 	if m.final {
 		return
 	}

@@ -1,10 +1,15 @@
 package flow
 
-import "github.com/tidemill/tidemill/internal/types"
+import (
+	"cmp"
+
+	"github.com/tidemill/tidemill/internal/types"
+)
 
 // asOfSide is one input of an asOf: its rows by key, those of a key in a search tree
-// by time. The tree is a treap as in topN; its links are in the rows' headers.
+// by time.
 type asOfSide struct {
+	rowTree
 	m     *multimap
 	types []types.Type
 	keys  []int
@@ -42,79 +47,26 @@ func (s *asOfSide) at(row uint32) int64 {
 	return s.raw(row)
 }
 
-func (s *asOfSide) less(a, b uint32) bool {
+// compare orders two rows of a group.
+func (s *asOfSide) compare(a, b uint32) int {
+	if a == b {
+		return 0
+	}
 	if x, y := s.at(a), s.at(b); x != y {
-		return x < y
+		return cmp.Compare(x, y)
 	}
 	r := s.m.compareWhole(s.m.row(a), s.m.row(b))
 	if s.right {
-		return r > 0
+		return -r
 	}
-	return r < 0
+	return r
 }
 
-func (s *asOfSide) children(row uint32) (left, right uint32) {
-	w := s.m.row(row)[asOfTree]
-	return uint32(w >> 32), uint32(w)
-}
-
-func (s *asOfSide) join(row, left, right uint32) uint32 {
-	s.m.row(row)[asOfTree] = uint64(left)<<32 | uint64(right)
-	return row
-}
-
-func (s *asOfSide) insert(root, row uint32) uint32 {
-	if root == 0 {
-		return s.join(row, 0, 0)
-	}
-	if priority(row) > priority(root) {
-		left, right := s.split(root, row)
-		return s.join(row, left, right)
-	}
-	left, right := s.children(root)
-	if s.less(row, root) {
-		return s.join(root, s.insert(left, row), right)
-	}
-	return s.join(root, left, s.insert(right, row))
-}
-
-func (s *asOfSide) split(root, row uint32) (before, after uint32) {
-	if root == 0 {
-		return 0, 0
-	}
-	left, right := s.children(root)
-	if s.less(row, root) {
-		before, left = s.split(left, row)
-		return before, s.join(root, left, right)
-	}
-	right, after = s.split(right, row)
-	return s.join(root, left, right), after
-}
-
-func (s *asOfSide) remove(root, row uint32) uint32 {
-	left, right := s.children(root)
-	switch {
-	case root == row:
-		return s.merge(left, right)
-	case s.less(row, root):
-		return s.join(root, s.remove(left, row), right)
-	}
-	return s.join(root, left, s.remove(right, row))
-}
-
-func (s *asOfSide) merge(a, b uint32) uint32 {
-	switch {
-	case a == 0:
-		return b
-	case b == 0:
-		return a
-	}
-	if priority(a) > priority(b) {
-		left, right := s.children(a)
-		return s.join(a, left, s.merge(right, b))
-	}
-	left, right := s.children(b)
-	return s.join(b, s.merge(a, left), right)
+// open makes the side's store, whose rows have so many header words.
+func (s *asOfSide) open(words int) {
+	s.m = newMultimap(s.types, s.keys, words)
+	s.m.trackR = true
+	s.rowTree = rowTree{store: s.m.rowStore, links: asOfTree, order: s.compare}
 }
 
 // last returns the last row whose turned time is below t, or at t unless strict; 0

@@ -122,11 +122,6 @@ func (f *finalize) StateBytes() int64 {
 // may have waited while their marks rose.
 func finalizeMarks(op *Finalize, m *marks) {
 	m.final = m.Final[0]
-	for c := range m.Out {
-		m.Out[c] = NoMark
-		if m.final {
-			m.Out[c] = FinalMark
-		}
-	}
+	m.blank()
 	m.Out[op.Col] = max(m.Out[op.Col], m.In[0][op.Col])
 }

@@ -161,6 +161,24 @@ func derivation(op Op, m *marks) (func(), error) {
 	return nil, nil
 }
 
+// blank promises nothing of the output's columns, unless it is final.
+func (m *marks) blank() {
+	none := int64(NoMark)
+	if m.final {
+		none = FinalMark
+	}
+	for c := range m.Out {
+		m.Out[c] = none
+	}
+}
+
+// keep gives columns of the output that are the input's of the same place its marks.
+func (m *marks) keep(cols []int) {
+	for _, c := range cols {
+		m.Out[c] = max(m.Out[c], m.In[0][c])
+	}
+}
+
 // unionMarks: a change of the output is a change of one input with the same values.
 // For INTERSECT and EXCEPT it has the values of the change that caused it.
 func unionMarks(m *marks) {
@@ -291,15 +309,8 @@ func aggregateMarks(op *Aggregate, m *marks) {
 // first column of an ascending order.
 func topNMarks(op *TopN, m *marks) {
 	m.final = m.Final[0]
-	for c := range m.Out {
-		m.Out[c] = NoMark
-		if m.final {
-			m.Out[c] = FinalMark
-		}
-	}
-	for _, c := range op.Partition {
-		m.Out[c] = max(m.Out[c], m.In[0][c])
-	}
+	m.blank()
+	m.keep(op.Partition)
 	if len(op.Order) > 0 && !op.Order[0].Desc && !op.Order[0].NullsFirst {
 		c := op.Order[0].Col
 		m.Out[c] = max(m.Out[c], m.In[0][c])

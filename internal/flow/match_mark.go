@@ -42,12 +42,7 @@ func (op *Match) reaches() (back int64) {
 // begun less than that, and the part of it that it may be late, before the mark.
 func matchMarks(op *Match, m *marks) {
 	m.final = m.Final[0]
-	for c := range m.Out {
-		m.Out[c] = NoMark
-		if m.final {
-			m.Out[c] = FinalMark
-		}
-	}
+	m.blank()
 	for i, c := range op.Pass {
 		switch {
 		case m.final:

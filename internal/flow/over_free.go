@@ -49,15 +49,8 @@ func (d *dropper) flush() {
 // with frames that do not look ahead of the row's peers, only those behind it.
 func overMarks(op *Over, m *marks) {
 	m.final = m.Final[0]
-	for c := range m.Out {
-		m.Out[c] = NoMark
-		if m.final {
-			m.Out[c] = FinalMark
-		}
-	}
-	for _, c := range op.Partition {
-		m.Out[c] = max(m.Out[c], m.In[0][c])
-	}
+	m.blank()
+	m.keep(op.Partition)
 	if c := op.backward(); c >= 0 {
 		m.Out[c] = max(m.Out[c], m.In[0][c])
 	}

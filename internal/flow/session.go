@@ -28,9 +28,9 @@ type session struct {
 	keyed   batch.Batch
 	sel     []uint32
 	changes []sessionChange
-	cal     *dueList  // of groups, by the end of their first session or before
-	planned [][]int64 // by group: the time of its earliest entry in cal
-	due     []uint32  // scratch
+	cal     *dueList // of groups, by the end of their first session or before
+	planned agenda   // of the groups' earliest entries in cal
+	due     []uint32 // scratch
 	ids     []uint32
 	begins  []int64
 	ends    []int64
@@ -55,8 +55,7 @@ const (
 func newSession(env Env, op *Session) *session {
 	x := &session{Session: *op, node: env.Node, marks: env.Marks, cal: newDueList(asOfDay(env.In[0][op.Time]))}
 	x.s = asOfSide{types: env.In[0], keys: op.Partition, time: op.Time}
-	x.s.m = newMultimap(env.In[0], op.Partition, sessionWords)
-	x.s.m.trackR = true
+	x.s.open(sessionWords)
 	x.keys, x.rows = make([]uint64, batch.BlockRows), make([]uint64, batch.BlockRows)
 	x.sel = make([]uint32, 0, batch.BlockRows)
 	x.ids, x.weights = make([]uint32, 0, batch.BlockRows), make([]int64, 0, batch.BlockRows)
@@ -232,22 +231,9 @@ func (x *session) flushRows(out Emitter) {
 	x.ids, x.begins, x.ends, x.weights = x.ids[:0], x.begins[:0], x.ends[:0], x.weights[:0]
 }
 
-// plannedAt is the time for which group g is in the calendar.
-func (x *session) plannedAt(g uint32) *int64 {
-	for int(g>>groupChunkBits) >= len(x.planned) {
-		c := make([]int64, 1<<groupChunkBits)
-		for i := range c {
-			c[i] = notPlanned
-		}
-		x.planned = append(x.planned, c)
-	}
-	return &x.planned[g>>groupChunkBits][g&(1<<groupChunkBits-1)]
-}
-
 // plan has group g looked at when the mark has passed a session's end.
 func (x *session) plan(g uint32, end int64) {
-	if p := x.plannedAt(g); end < *p {
-		*p = end
+	if x.planned.bring(g, end) {
 		x.cal.add(end, uint64(g))
 	}
 }
@@ -267,10 +253,10 @@ func (x *session) forget(st *Step) {
 	}
 	x.due = x.due[:0]
 	x.cal.due(limit, func(g uint64) (int64, bool) {
-		p := *x.plannedAt(uint32(g))
+		p := *x.planned.at(uint32(g))
 		return p, p != notPlanned
 	}, func(g uint64) {
-		if p := x.plannedAt(uint32(g)); *p < limit {
+		if p := x.planned.at(uint32(g)); *p < limit {
 			*p = notPlanned
 			x.due = append(x.due, uint32(g))
 		}
@@ -297,5 +283,5 @@ func (x *session) forgetGroup(g uint32, limit int64) {
 
 // StateBytes implements Operator.
 func (x *session) StateBytes() int64 {
-	return x.s.m.bytes() + x.cal.bytes() + int64(len(x.s.roots))<<groupChunkBits*4 + int64(len(x.planned))<<groupChunkBits*8 + int64(cap(x.changes))*16
+	return x.s.m.bytes() + x.cal.bytes() + int64(len(x.s.roots))<<groupChunkBits*4 + x.planned.bytes() + int64(cap(x.changes))*16
 }

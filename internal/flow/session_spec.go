@@ -63,15 +63,8 @@ const maxGap = 1 << 60
 // Partition columns keep their marks as in any grouping.
 func sessionMarks(op *Session, m *marks) {
 	m.final = m.Final[0]
-	for c := range m.Out {
-		m.Out[c] = NoMark
-		if m.final {
-			m.Out[c] = FinalMark
-		}
-	}
-	for _, c := range op.Partition {
-		m.Out[c] = max(m.Out[c], m.In[0][c])
-	}
+	m.blank()
+	m.keep(op.Partition)
 	end := len(m.In[0]) + 1
 	switch w := m.In[0][op.Time]; w {
 	case NoMark, FinalMark:

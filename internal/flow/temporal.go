@@ -47,12 +47,7 @@ func (op *Lookup) check(n *Node, in [][]types.Type) error {
 // lookupMarks: only left changes have effects, each in its own step.
 func lookupMarks(m *marks) {
 	m.final = m.Final[0]
-	for c := range m.Out {
-		m.Out[c] = NoMark
-		if m.final {
-			m.Out[c] = FinalMark
-		}
-	}
+	m.blank()
 	if !m.final {
 		copy(m.Out, m.In[0])
 	}

@@ -4,7 +4,6 @@ import (
 	"math"
 
 	"github.com/tidemill/tidemill/internal/batch"
-	"github.com/tidemill/tidemill/internal/types"
 )
 
 // topN keeps, of each partition, places Offset+1 to Offset+Limit in the order of
@@ -15,12 +14,11 @@ import (
 // input that withdraws nothing only those up to the window's end. The rows of a
 // partition form a search tree that also knows the weight of every
 // subtree, so that the window's first row is found, and a row comes or goes, in
-// O(log n); the tree is a treap whose priorities are hashes of row numbers, which
-// keeps it flat whatever the order of arrival. At Flush the partitions that the
-// step touched at or before the window's end emit the new window less the old.
-// Source: Seidel and Aragon, "Randomized search trees", Algorithmica 1996.
+// O(log n). At Flush the partitions that the step touched at or before the window's
+// end emit the new window less the old.
 type topN struct {
 	TopN
+	rowTree
 	m     *multimap
 	wins  [][]topWindow // by group
 	keys  []uint64
@@ -55,7 +53,7 @@ const (
 	topSum                      // weight of the subtree
 	topLink                     // next row of the window
 	topMark                     // last window that had the row
-	topOwn                      // places that the row fills, as the tree knows it
+	topOwn                      // places that the row fills, as the tree knows it: the weight may be ahead
 	topNum                      // number of its first place in the output
 	topWords
 )
@@ -66,6 +64,7 @@ func newTopN(env Env, op *TopN) *topN {
 		keys: make([]uint64, batch.BlockRows), rows: make([]uint64, batch.BlockRows),
 	}
 	t.m.trackR = true
+	t.rowTree = rowTree{store: t.m.rowStore, links: topTree, sums: topSum, weight: topOwn, order: t.compare}
 	t.out = newStored(t.m.rowStore, env.Out)
 	t.only = len(env.AppendOnly) > 0 && env.AppendOnly[0]
 	t.drop.m = t.m
@@ -209,104 +208,6 @@ func compareBy(s *rowStore, keys []SortKey, v, w []uint64) int {
 		}
 	}
 	return 0
-}
-
-func priority(row uint32) uint64 { return types.HashInt(int64(row)) }
-
-func (t *topN) children(row uint32) (left, right uint32) {
-	w := t.m.row(row)[topTree]
-	return uint32(w >> 32), uint32(w)
-}
-
-// own is the number of places that a row itself fills. It is not the weight, which
-// may be ahead of the tree while a step is being settled.
-func (t *topN) own(row uint32) int64 { return int64(t.m.row(row)[topOwn]) }
-
-func (t *topN) sum(row uint32) int64 {
-	if row == 0 {
-		return 0
-	}
-	return int64(t.m.row(row)[topSum])
-}
-
-// join makes row the parent of left and right.
-func (t *topN) join(row, left, right uint32) uint32 {
-	w := t.m.row(row)
-	w[topTree] = uint64(left)<<32 | uint64(right)
-	w[topSum] = uint64(t.own(row) + t.sum(left) + t.sum(right))
-	return row
-}
-
-func (t *topN) insert(root, row uint32) uint32 {
-	if root == 0 {
-		return t.join(row, 0, 0)
-	}
-	if priority(row) > priority(root) {
-		left, right := t.split(root, row)
-		return t.join(row, left, right)
-	}
-	left, right := t.children(root)
-	if t.compare(row, root) < 0 {
-		return t.join(root, t.insert(left, row), right)
-	}
-	return t.join(root, left, t.insert(right, row))
-}
-
-// split parts a tree into the rows before row and those after it.
-func (t *topN) split(root, row uint32) (before, after uint32) {
-	if root == 0 {
-		return 0, 0
-	}
-	left, right := t.children(root)
-	if t.compare(row, root) < 0 {
-		before, left = t.split(left, row)
-		return before, t.join(root, left, right)
-	}
-	right, after = t.split(right, row)
-	return t.join(root, left, right), after
-}
-
-func (t *topN) remove(root, row uint32) uint32 {
-	left, right := t.children(root)
-	switch r := t.compare(row, root); {
-	case r == 0:
-		return t.merge(left, right)
-	case r < 0:
-		return t.join(root, t.remove(left, row), right)
-	}
-	return t.join(root, left, t.remove(right, row))
-}
-
-// merge makes one tree of two, all of whose rows are in this order.
-func (t *topN) merge(a, b uint32) uint32 {
-	switch {
-	case a == 0:
-		return b
-	case b == 0:
-		return a
-	}
-	if priority(a) > priority(b) {
-		left, right := t.children(a)
-		return t.join(a, left, t.merge(right, b))
-	}
-	left, right := t.children(b)
-	return t.join(b, t.merge(a, left), right)
-}
-
-// adjust adds n to the sums on the way from root to row.
-func (t *topN) adjust(root, row uint32, n int64) {
-	for {
-		t.m.row(root)[topSum] += uint64(n)
-		left, right := t.children(root)
-		switch r := t.compare(row, root); {
-		case r == 0:
-			return
-		case r < 0:
-			root = left
-		default:
-			root = right
-		}
-	}
 }
 
 // renew emits what the new window of group g has less what the old one had.
