@@ -114,9 +114,6 @@ var tables = []Table{
 
 const bidColumns = "auction bigint, bidder bigint, price bigint, channel varchar, url varchar, date_time timestamp, extra varchar"
 
-// Tables returns the streams that queries read.
-func Tables() []Table { return tables }
-
 func columns(list string) []connector.Column {
 	kinds := map[string]types.Kind{"bigint": types.Int8, "varchar": types.Varchar, "timestamp": types.Timestamp, "timestamptz": types.TimestampTZ}
 	var out []connector.Column

@@ -123,23 +123,6 @@ func callChildren(x *FuncCall, add func(...Expr)) {
 	}
 }
 
-// Subquery returns the query directly inside x (EXISTS, IN, ANY, ARRAY or a scalar subquery), or nil.
-func Subquery(x Expr) *Query {
-	switch x := x.(type) {
-	case *ExistsExpr:
-		return x.Query
-	case *SubqueryExpr:
-		return x.Query
-	case *InQueryExpr:
-		return x.Query
-	case *AnyExpr:
-		return x.Query
-	case *ArrayQueryExpr:
-		return x.Query
-	}
-	return nil
-}
-
 // Equal reports whether two trees are the same but for positions and for quotes that names did not need. Nil and empty lists are equal.
 func Equal(a, b Node) bool { return equalValues(reflect.ValueOf(a), reflect.ValueOf(b)) }
 

@@ -124,9 +124,6 @@ func (r *ArrayReader) decimal(v *Value) {
 	r.bad = r.bad || v.D.Form > DecNegInf
 }
 
-// Bad reports whether the bytes were not a whole array.
-func (r *ArrayReader) Bad() bool { return r.bad }
-
 func (r *ArrayReader) take(n int) []byte {
 	if r.bad || n > len(r.rest) {
 		r.bad = true

@@ -1,7 +1,6 @@
 package types
 
 import (
-	"strconv"
 	"strings"
 	"time"
 )
@@ -326,22 +325,6 @@ func posixZone(s string) (*time.Location, bool) {
 		return nil, false
 	}
 	return time.FixedZone(strings.ToUpper(strings.Trim(s[:i], "<>")), -off), true
-}
-
-// SessionZone returns the time zone that SET TIME ZONE names: as Zone, and a
-// number is hours east of Greenwich.
-func SessionZone(name string) (*time.Location, bool) {
-	const maxHours = 168
-	if h, err := strconv.ParseFloat(strings.Trim(name, asciiSpace), 64); err == nil {
-		if h < -maxHours || h > maxHours || h != h {
-			return nil, false
-		}
-		var label [16]byte
-		st := Style{}
-		off := int(h * 3600)
-		return time.FixedZone(string(appendZone(label[:0], &st, off, "")), off), true
-	}
-	return Zone(name)
 }
 
 // zoneSmall are the words within zone names that are not written with a capital.

@@ -176,17 +176,3 @@ func Age(a, b int64) (IntervalVal, error) {
 	}
 	return IntervalVal{us, int32(days), int32(months)}, nil
 }
-
-// MakeInterval puts an interval together; error 22008 on overflow.
-func MakeInterval(years, months, weeks, days, hours, mins int64, secs float64) (IntervalVal, error) {
-	m, d := years*monthsPerYear+months, weeks*7+days
-	us := math.RoundToEven(secs * MicrosPerSecond)
-	if m != int64(int32(m)) || d != int64(int32(d)) || us != us || math.Abs(us) >= math.MaxInt64 {
-		return IntervalVal{}, errIntervalRange
-	}
-	total, ok := add64(hours*MicrosPerHour+mins*MicrosPerMinute, int64(us))
-	if !ok {
-		return IntervalVal{}, errIntervalRange
-	}
-	return IntervalVal{total, int32(d), int32(m)}, nil
-}

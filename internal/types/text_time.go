@@ -34,14 +34,6 @@ func ValidDate(d int64) bool {
 	return d >= minDate && d < endDate || d == DateNegInf || d == DatePosInf
 }
 
-// TimestampFromTime returns t as a TimestampTZ, cut to microseconds.
-func TimestampFromTime(t time.Time) int64 { return t.UnixMicro() - unixEpochMicros }
-
-// TimestampToTime returns the instant of a finite TimestampTZ, in UTC.
-func TimestampToTime(ts int64) time.Time {
-	return time.Unix(floorDiv(ts, MicrosPerSecond)+unixEpochDays*86400, floorMod(ts, MicrosPerSecond)*1000).UTC()
-}
-
 func floorDiv(a, b int64) int64 {
 	q := a / b
 	if a%b != 0 && (a < 0) != (b < 0) {

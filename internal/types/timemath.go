@@ -7,9 +7,6 @@ import (
 
 func isInfiniteTS(ts int64) bool { return ts == TimestampNegInf || ts == TimestampPosInf }
 
-// ErrTimestampRange is "timestamp out of range", 22008.
-func ErrTimestampRange() error { return errTimestampRange }
-
 // checkTS returns ts, or "timestamp out of range" when it is or ok is false.
 func checkTS(ts int64, ok bool) (int64, error) {
 	if !ok || ts < minTimestamp || ts >= endTimestamp {
@@ -56,28 +53,6 @@ func AddInterval(ts int64, v IntervalVal) (int64, error) {
 	return checkTS(add64(ts, v.Micros))
 }
 
-// AddIntervalTZ is AddInterval for a TimestampTZ: months and days move the local
-// time in loc, so that a day may last 23 or 25 hours.
-func AddIntervalTZ(ts int64, v IntervalVal, loc *time.Location) (int64, error) {
-	if isInfiniteTS(ts) {
-		return ts, nil
-	}
-	if v.Months != 0 || v.Days != 0 {
-		for _, part := range [2]IntervalVal{{Months: v.Months}, {Days: v.Days}} {
-			if part == (IntervalVal{}) {
-				continue
-			}
-			_, off := ZoneOffset(ts, loc)
-			local, err := AddInterval(ts+int64(off)*MicrosPerSecond, part)
-			if err != nil {
-				return 0, err
-			}
-			ts = LocalToUTC(local, loc)
-		}
-	}
-	return checkTS(add64(ts, v.Micros))
-}
-
 // NegInterval returns -v; error 22008 when a field has no negative.
 func NegInterval(v IntervalVal) (IntervalVal, error) {
 	if v.Months == math.MinInt32 || v.Days == math.MinInt32 || v.Micros == math.MinInt64 {
@@ -95,15 +70,6 @@ func SubInterval(ts int64, v IntervalVal) (int64, error) {
 	return AddInterval(ts, n)
 }
 
-// SubIntervalTZ returns ts - v; see AddIntervalTZ.
-func SubIntervalTZ(ts int64, v IntervalVal, loc *time.Location) (int64, error) {
-	n, err := NegInterval(v)
-	if err != nil {
-		return 0, err
-	}
-	return AddIntervalTZ(ts, n, loc)
-}
-
 // DiffTimestamps returns a - b in days of 24 hours and microseconds.
 func DiffTimestamps(a, b int64) (IntervalVal, error) {
 	if isInfiniteTS(a) || isInfiniteTS(b) {
@@ -114,50 +80,6 @@ func DiffTimestamps(a, b int64) (IntervalVal, error) {
 		return IntervalVal{}, errIntervalRange
 	}
 	return JustifyHours(IntervalVal{Micros: d})
-}
-
-// AddDays returns the date d + n; error 22008 outside the bounds. An infinite d stays.
-func AddDays(d, n int64) (int64, error) {
-	if d == DateNegInf || d == DatePosInf {
-		return d, nil
-	}
-	if n != int64(int32(n)) || !ValidDate(d+n) || d+n == DateNegInf || d+n == DatePosInf {
-		return 0, errDateRange
-	}
-	return d + n, nil
-}
-
-// DiffDates returns the days from b to a.
-func DiffDates(a, b int64) (int64, error) {
-	if a == DateNegInf || a == DatePosInf || b == DateNegInf || b == DatePosInf {
-		return 0, &Error{Code: CodeDatetimeOverflow, Message: "cannot subtract infinite dates"}
-	}
-	return a - b, nil
-}
-
-// DateToTimestamp returns midnight of d; error 22008 past the end of timestamps.
-func DateToTimestamp(d int64) (int64, error) {
-	switch {
-	case d == DateNegInf:
-		return TimestampNegInf, nil
-	case d == DatePosInf:
-		return TimestampPosInf, nil
-	case d >= endTimestamp/MicrosPerDay:
-		return 0, &Error{Code: CodeDatetimeOverflow, Message: "date out of range for timestamp"}
-	}
-	return d * MicrosPerDay, nil
-}
-
-// DateToTimestampTZ returns midnight of d in loc.
-func DateToTimestampTZ(d int64, loc *time.Location) (int64, error) {
-	ts, err := DateToTimestamp(d)
-	if err != nil || isInfiniteTS(ts) {
-		return ts, err
-	}
-	if ts = LocalToUTC(ts, loc); !ValidTimestamp(ts) {
-		return 0, &Error{Code: CodeDatetimeOverflow, Message: "date out of range for timestamp"}
-	}
-	return ts, nil
 }
 
 // TimestampToDate returns the day of a timestamp.
@@ -196,12 +118,6 @@ func TimestampFromZone(ts int64, loc *time.Location) (int64, error) {
 		return ts, nil
 	}
 	return checkTS(LocalToUTC(ts, loc), true)
-}
-
-// AddTimeInterval returns the time of day t + v, past midnight when need be;
-// months and days do not count.
-func AddTimeInterval(t int64, v IntervalVal) int64 {
-	return floorMod(t+v.Micros%MicrosPerDay, MicrosPerDay)
 }
 
 // FloorToStep returns the latest point origin + n*step that is not after ts, the
@@ -262,20 +178,4 @@ func fmtSeconds(sec float64) string {
 		s = "0" + s
 	}
 	return s
-}
-
-// MakeTimestamp returns the timestamp of its fields; error 22008.
-func MakeTimestamp(year, month, day, hour, min int64, sec float64) (int64, error) {
-	d, err := MakeDate(year, month, day)
-	if err != nil {
-		return 0, err
-	}
-	t, err := MakeTime(hour, min, sec)
-	if err != nil {
-		return 0, err
-	}
-	if d >= endTimestamp/MicrosPerDay || d < minDate {
-		return 0, errTimestampRange
-	}
-	return checkTS(d*MicrosPerDay+t, true)
 }
