@@ -28,12 +28,13 @@ var layers = map[string]string{
 	"wire":    "batch catalog types",
 	// Edge: may do I/O.
 	"fabric":    "",
-	"worker":    "flow coord wire batch types",
+	"ckpt":      "state wire batch types",
+	"worker":    "flow state coord wire batch types",
 	"format":    "batch types",
 	"connector": "format fabric batch types",
 	"session":   "sql batch types",
 	"syscat":    "catalog batch types",
-	"engine":    "sql catalog plan expr flow coord worker wire state batch types session fabric connector",
+	"engine":    "sql catalog plan expr flow coord worker wire state ckpt batch types session fabric connector",
 	"pgserver":  "session sql format batch types",
 	"httpapi":   "session sql format batch types",
 	"shell":     "types",
@@ -41,6 +42,7 @@ var layers = map[string]string{
 	// Test only: nothing but tests and each other may import these.
 	"e2e":     "*",
 	"oracle":  "flow pattern expr batch types",
+	"sim":     "*",
 	"pgtest":  "",
 	"sqltest": "*",
 }
@@ -59,7 +61,7 @@ var impure = map[string]bool{
 
 var pure = strings.Fields("types sql batch expr state pattern flow catalog plan coord wire")
 
-var testOnly = strings.Fields("e2e oracle pgtest sqltest")
+var testOnly = strings.Fields("e2e oracle pgtest sim sqltest")
 
 // TestImports holds every package to the table above.
 func TestImports(t *testing.T) {
