@@ -34,6 +34,10 @@ type Sink interface {
 	// Sparse reports whether little of a pack is still in use, so that the records in
 	// it should be written again.
 	Sparse(pack uint32) bool
+	// Keep says that the checkpoint goes on to use the record at l, which an earlier
+	// one wrote. Every record that a checkpoint refers to is either put or kept, once;
+	// a pack of which nothing is put or kept may be removed.
+	Keep(l Loc)
 }
 
 // RecordKind says what a record is.
