@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -85,6 +86,10 @@ type Config struct {
 	Virtual VirtualTables
 	// Clock tells the time. Zero: time.Now.
 	Clock func() time.Time
+	// Node names this run among all that ever wrote the log. Zero: a random name.
+	Node string
+	// Manual, of OpenManual alone, drives the engine.
+	Manual *Manual
 }
 
 // Engine is an open pipeline. It is safe for concurrent use.
@@ -125,6 +130,16 @@ type Engine struct {
 // Open opens the pipeline: it reads its log from the start, rebuilds every view,
 // takes over as leader and returns when it is ready.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	cfg.Manual = nil
+	e, err := open(ctx, cfg)
+	if err == nil {
+		go e.run()
+	}
+	return e, err
+}
+
+// open is Open but for the start of the loop.
+func open(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Name == "" {
 		return nil, errors.New("open pipeline: Config.Name is empty")
 	}
@@ -136,7 +151,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	setDefaults(&cfg)
 	e := &Engine{
-		cfg: cfg, logs: cfg.Logs, node: randomName(),
+		cfg: cfg, logs: cfg.Logs, node: cfg.Node,
 		submit: make(chan *request, MaxPendingTx), arrive: make(chan struct{}, 1), look: make(chan func(*leader)),
 		bytes: newSemaphore(MaxPendingBytes), done: make(chan struct{}),
 		sources: map[catalog.ID]*source{}, sinks: map[catalog.ID]*sinkState{}, sessions: map[int32]*Session{},
@@ -147,7 +162,6 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 		e.aux.Wait()
 		return nil, fmt.Errorf("open pipeline %q: %w", cfg.Name, err)
 	}
-	go e.run()
 	return e, nil
 }
 
@@ -176,6 +190,9 @@ func setDefaults(cfg *Config) {
 	if cfg.Clock == nil {
 		cfg.Clock = time.Now
 	}
+	if cfg.Node == "" {
+		cfg.Node = randomName()
+	}
 }
 
 func randomName() string {
@@ -198,7 +215,7 @@ func (e *Engine) open(ctx context.Context) error {
 	l := &leader{
 		e: e, work: worker.New(e.cfg.Workers), rels: map[catalog.ID]*relation{}, requests: map[uint64]*request{},
 		coord: coord.New(coord.Config{StepRows: e.cfg.StepRows, LingerMicros: e.cfg.Linger.Microseconds()}),
-		cat:   catalog.New(virtuals), positions: map[catalog.ID]uint64{}, events: map[catalog.ID]*tableEvent{}, wake: time.NewTimer(time.Hour),
+		cat:   catalog.New(virtuals), positions: map[catalog.ID]uint64{}, events: map[catalog.ID]*tableEvent{}, wake: time.NewTimer(time.Hour), wakeAt: math.MaxInt64,
 	}
 	e.lead = l
 	start := time.Now()

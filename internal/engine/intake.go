@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/connector"
@@ -286,7 +285,7 @@ func (s *source) appendRecords(ctx context.Context, recs [][]byte, last uint64, 
 			s.setUncertain()
 			return err
 		}
-		time.Sleep(pause)
+		s.e.sleep(ctx, pause)
 		pause *= 2
 	}
 }

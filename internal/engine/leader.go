@@ -43,6 +43,7 @@ type leader struct {
 	outcomes  map[uint64]answer // of the work staged last, where there is more to say than done
 	queue     []coord.Effect
 	wake      *time.Timer
+	wakeAt    int64               // when wake fires, in microseconds of Unix time
 	failure   error               // why the pipeline fails, in more words than the coord has
 	closing   *request            // the request of Close
 	replaying bool                // the log is read: its steps and commands meet no limits of memory
@@ -78,9 +79,8 @@ func (e *Engine) run() {
 	defer l.wake.Stop()
 	var poll *time.Ticker // once there is a source that generates its rows
 	var polls <-chan time.Time
-	l.arrivals() // what is durable and not yet in a step
-	l.carryOut()
-	for l.coord.Role() == coord.Leading && (l.closing == nil || l.coord.Waiting() > 0) {
+	l.begin()
+	for l.leads() {
 		if poll == nil && e.polls.Load() {
 			poll = time.NewTicker(pollEvery)
 			defer poll.Stop()
@@ -96,7 +96,7 @@ func (e *Engine) run() {
 		case <-polls:
 			l.poll()
 		case <-l.wake.C:
-			l.clock()
+			l.wakeUp()
 		case <-e.ctx.Done():
 			l.fail(errClosed())
 		}
@@ -215,7 +215,10 @@ func (l *leader) effect(eff coord.Effect) {
 	case coord.Answer:
 		l.answers(eff)
 	case coord.Wake:
-		l.wake.Reset(max(0, time.Duration(eff.At-l.e.cfg.Clock().UnixMicro())*time.Microsecond))
+		l.wakeAt = eff.At
+		if l.e.cfg.Manual == nil {
+			l.wake.Reset(max(0, time.Duration(eff.At-l.e.cfg.Clock().UnixMicro())*time.Microsecond))
+		}
 	}
 }
 
@@ -433,17 +436,7 @@ func (e *Engine) call(ctx context.Context, r *request) (answer, error) {
 	case <-e.done:
 		return refuse(e.Err())
 	}
-	select {
-	case a := <-r.answer:
-		return a, a.err
-	case <-e.done:
-		select {
-		case a := <-r.answer:
-			return a, a.err
-		default:
-			return answer{}, e.Err()
-		}
-	}
+	return e.await(r)
 }
 
 // canceled is the error of a statement whose context has ended: the cause that its

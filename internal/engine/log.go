@@ -17,6 +17,7 @@ type Log interface {
 	Read(ctx context.Context, from uint64, fn func(fabric.Record) error) error
 	Reader(ctx context.Context, from uint64) (Reader, error)
 	Bounds(ctx context.Context) (first, last uint64, err error)
+	Trim(ctx context.Context, below uint64) error
 	Delete(ctx context.Context) error
 }
 

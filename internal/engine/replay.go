@@ -72,9 +72,18 @@ func (l *leader) pause(ctx context.Context) error {
 	if l.wake == nil {
 		return errors.New("the leader has nothing to do and does not lead")
 	}
+	if m := l.e.cfg.Manual; m != nil {
+		for l.wakeAt > l.e.cfg.Clock().UnixMicro() {
+			if err := m.Wait(); err != nil {
+				return err
+			}
+		}
+		l.wakeUp()
+		return nil
+	}
 	select {
 	case <-l.wake.C:
-		l.clock()
+		l.wakeUp()
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

@@ -36,6 +36,9 @@ func (e *Engine) startSink(r *relation) {
 	e.mu.Lock()
 	e.sinks[r.def.ID] = s
 	e.mu.Unlock()
+	if e.cfg.Manual != nil {
+		return
+	}
 	e.aux.Go(func() {
 		defer cancel()
 		pause := 100 * time.Millisecond

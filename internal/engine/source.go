@@ -265,6 +265,9 @@ func (e *Engine) dropSource(ctx context.Context, id catalog.ID, live bool) {
 func (e *Engine) startRunner(s *source) {
 	ctx, cancel := context.WithCancel(e.ctx)
 	s.stop = cancel
+	if e.cfg.Manual != nil {
+		return
+	}
 	if s.rules.idle > 0 {
 		e.aux.Go(func() { s.watchIdle(ctx) })
 	}
