@@ -1,0 +1,357 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/bits"
+	"runtime"
+	"slices"
+	"sync/atomic"
+)
+
+// Frozen is a Memory, and what its user has said with a Persist, at the boundary
+// between two steps. The owner goes on to change its arrays while another goroutine
+// writes the Frozen with Write; then the owner calls Done.
+type Frozen struct {
+	mem    *Memory
+	fixed  []byte // what Persist has noted
+	arrays []*frozenArray
+}
+
+// frozenArray is an array at the boundary.
+type frozenArray struct {
+	p     *Pages
+	era   int // of p
+	pages int
+	locs  []pageLocs // as before; not changed
+	table Loc
+	work  []*frozenPage
+	done  []pageLocs // as after; nil if nothing changed
+}
+
+// The states of a frozenPage.
+const (
+	frozenWaits = iota
+	frozenBusy  // somebody reads buf
+	frozenDone
+)
+
+// frozenPage is a page that has to be written.
+type frozenPage struct {
+	state atomic.Uint32
+	n     uint32
+	mask  uint64
+	buf   []uint64 // the page itself, until it is written again; nil: spilled
+	spill Loc
+}
+
+// rescue gives the writer a copy of the page, unless it is through with it.
+func (f *frozenPage) rescue() {
+	for !f.state.CompareAndSwap(frozenWaits, frozenBusy) {
+		if f.state.Load() == frozenDone {
+			return
+		}
+		runtime.Gosched() // the writer encodes one page: microseconds
+	}
+	f.buf = slices.Clone(f.buf) // nil stays nil: the writer reads what was spilled
+	f.state.Store(frozenWaits)
+}
+
+// freeze takes the lists of written pages of all arrays that Persist has named.
+func (m *Memory) freeze(fixed []byte, arrays []*Pages) *Frozen {
+	if m.frozen != nil {
+		panic("state: a memory is frozen while a freeze of it is not done")
+	}
+	f := &Frozen{mem: m, fixed: fixed}
+	for _, p := range arrays {
+		f.arrays = append(f.arrays, p.freeze(m.Check))
+	}
+	if m.Check && len(arrays) != len(m.arrays) {
+		for _, p := range m.arrays {
+			if !slices.Contains(arrays, p) {
+				panic(fmt.Sprintf("state: an array of %d pages of %d words is not in the checkpoint", len(p.pages), p.words))
+			}
+		}
+	}
+	m.frozen = f
+	return f
+}
+
+func (p *Pages) freeze(check bool) *frozenArray {
+	if check {
+		p.check()
+	}
+	f := &frozenArray{p: p, era: p.era, pages: len(p.pages), locs: p.locs, table: p.table}
+	all := make([]frozenPage, len(p.dirty))
+	f.work = make([]*frozenPage, 0, len(p.dirty))
+	for i, n := range p.dirty {
+		if _, cooling := p.cool[n]; cooling {
+			p.fault(n)
+		}
+		w := &all[i]
+		w.n, w.mask, w.buf = n, p.meta[n].mask, p.pages[n]
+		if w.buf == nil {
+			w.spill = p.spill[n] // which stays until the freeze is done
+			if w.spill.None() {
+				panic("state: a written page is nowhere")
+			}
+		}
+		p.meta[n] = pageMeta{frozen: w}
+		f.work = append(f.work, w)
+	}
+	p.dirty = p.dirty[:0]
+	return f
+}
+
+// check panics if a page was written and its mask does not say so.
+func (p *Pages) check() {
+	for n, pg := range p.pages {
+		if len(p.was) <= n {
+			p.was = append(p.was, make([]uint64, p.words))
+		}
+		if _, cooling := p.cool[uint32(n)]; pg == nil && cooling {
+			pg = p.fault(uint32(n))
+		}
+		switch {
+		case pg == nil && p.meta[n].mask != 0:
+			p.was[n] = nil // not known
+			continue
+		case pg == nil:
+			continue // as it was
+		case p.was[n] == nil:
+			p.was[n] = make([]uint64, p.words)
+		default:
+			p.compare(n, pg)
+		}
+		copy(p.was[n], pg)
+	}
+}
+
+func (p *Pages) compare(n int, pg []uint64) {
+	for i, w := range pg {
+		if w != p.was[n][i] && p.meta[n].mask>>(uint(i)>>p.line)&1 == 0 {
+			panic(fmt.Sprintf("state: word %d of row %d (%d words) was written without Edit", i%p.stride, n<<p.shift+i/p.stride, p.stride))
+		}
+	}
+}
+
+// Bytes returns about how many bytes Write will write.
+func (f *Frozen) Bytes() int64 {
+	n := int64(len(f.fixed))
+	for _, a := range f.arrays {
+		for _, w := range a.work {
+			n += int64(bits.OnesCount64(w.mask)) << a.p.line * 8
+		}
+	}
+	return n
+}
+
+// Write writes what has changed and returns the image, from which Restore starts. The
+// caller puts it where it finds it again. Any goroutine may call it, once.
+func (f *Frozen) Write(to Sink) ([]byte, error) {
+	image := binary.AppendUvarint(nil, uint64(len(f.fixed)))
+	image = append(image, f.fixed...)
+	image = binary.AppendUvarint(image, uint64(len(f.arrays)))
+	var buf []byte
+	for _, a := range f.arrays {
+		var err error
+		if buf, err = a.write(f.mem, to, buf); err != nil {
+			return nil, err
+		}
+		image = binary.AppendUvarint(image, a.p.id)
+		image = binary.AppendUvarint(image, uint64(a.p.stride))
+		image = binary.AppendUvarint(image, uint64(a.pages))
+		image = appendLoc(image, a.table)
+	}
+	return image, nil
+}
+
+// write writes the pages that changed and where all of them are.
+func (a *frozenArray) write(m *Memory, to Sink, buf []byte) ([]byte, error) {
+	owner := m.owner | a.p.id
+	next := make([]pageLocs, a.pages)
+	copy(next, a.locs)
+	changed := len(a.locs) != a.pages
+	for _, w := range a.work {
+		for !w.state.CompareAndSwap(frozenWaits, frozenBusy) {
+			runtime.Gosched()
+		}
+		old := next[w.n]
+		full := old.base.None() || len(old.deltas) == MaxDeltas || bits.OnesCount64(w.mask) > deltaLines || sparse(to, old)
+		pg, err := w.buf, error(nil)
+		if pg == nil {
+			pg, buf, err = a.read(m, buf, w.spill)
+		}
+		mask := w.mask
+		if full && err == nil {
+			mask = a.p.filled(pg)
+		}
+		if err == nil {
+			buf = a.p.appendLines(buf[:0], pg, mask)
+		}
+		w.state.Store(frozenDone)
+		if err != nil {
+			return buf, err
+		}
+		l, err := to.Put(RecordPage, owner, buf)
+		if err != nil {
+			return buf, err
+		}
+		if full {
+			next[w.n] = pageLocs{base: l}
+		} else {
+			next[w.n].deltas = append(slices.Clip(old.deltas), l)
+		}
+		changed = true
+	}
+	for n := range next {
+		if sparse(to, next[n]) {
+			var err error
+			if next[n].base, buf, err = a.again(m, to, next[n], buf); err != nil {
+				return buf, err
+			}
+			next[n].deltas = nil
+			changed = true
+		}
+		if l := next[n].base; !l.None() {
+			to.Keep(l)
+		}
+		for _, l := range next[n].deltas {
+			to.Keep(l)
+		}
+	}
+	if !changed && !a.table.None() && !to.Sparse(a.table.Pack) {
+		to.Keep(a.table)
+		return buf, nil
+	}
+	buf = appendTable(buf[:0], next)
+	l, err := to.Put(RecordTable, owner, buf)
+	if err != nil {
+		return buf, err
+	}
+	to.Keep(l)
+	a.done, a.table = next, l
+	return buf, nil
+}
+
+// sparse reports whether a record of the page is in a pack that should be emptied.
+func sparse(to Sink, l pageLocs) bool {
+	if !l.base.None() && to.Sparse(l.base.Pack) {
+		return true
+	}
+	return slices.ContainsFunc(l.deltas, func(d Loc) bool { return to.Sparse(d.Pack) })
+}
+
+// again writes a page that did not change in one record.
+func (a *frozenArray) again(m *Memory, to Sink, l pageLocs, buf []byte) (Loc, []byte, error) {
+	pg, buf, err := a.read(m, buf, append([]Loc{l.base}, l.deltas...)...)
+	if err != nil {
+		return Loc{}, buf, err
+	}
+	buf = a.p.appendLines(buf[:0], pg, a.p.filled(pg))
+	at, err := to.Put(RecordPage, m.owner|a.p.id, buf)
+	return at, buf, err
+}
+
+// read reads a page from its records into memory of its own.
+func (a *frozenArray) read(m *Memory, buf []byte, from ...Loc) (pg []uint64, _ []byte, err error) {
+	pg = make([]uint64, a.p.words)
+	for _, at := range from {
+		rec, err := m.back.Read(at, m.owner|a.p.id, buf[:0])
+		if err == nil {
+			buf = rec
+			err = a.p.readLines(pg, rec)
+		}
+		if err != nil {
+			return nil, buf, err
+		}
+	}
+	return pg, buf, nil
+}
+
+// Done tells the owner of the memory what became of the freeze: complete says that
+// the checkpoint is, and will be kept; else all that it would have written stays to be
+// written. The owner's goroutine calls it, once, after Write if that was called.
+func (f *Frozen) Done(complete bool) {
+	f.mem.frozen = nil
+	for _, a := range f.arrays {
+		p := a.p
+		for _, w := range a.work {
+			if p.era != a.era { // it was reset meanwhile
+				f.mem.unspill(w.spill)
+				continue
+			}
+			m := &p.meta[w.n]
+			if m.frozen == w {
+				m.frozen = nil
+			}
+			p.settle(w, complete)
+			if complete {
+				continue
+			}
+			if m.mask == 0 {
+				p.dirty = append(p.dirty, w.n)
+			}
+			m.mask |= w.mask
+		}
+		if complete && a.done != nil && p.era == a.era {
+			p.locs, p.table = a.done, a.table
+		}
+	}
+}
+
+// settle gives back the scratch space of a frozen page, unless the page still needs it.
+func (p *Pages) settle(w *frozenPage, complete bool) {
+	if w.spill.None() {
+		return
+	}
+	if p.spill[w.n] == w.spill {
+		if !complete && p.pages[w.n] == nil {
+			return // it is where it was
+		}
+		delete(p.spill, w.n)
+	}
+	p.mem.unspill(w.spill)
+}
+
+// appendTable appends where the pages of an array are.
+func appendTable(dst []byte, locs []pageLocs) []byte {
+	for _, l := range locs {
+		dst = append(dst, byte(len(l.deltas)))
+		dst = appendLoc(dst, l.base)
+		for _, d := range l.deltas {
+			dst = appendLoc(dst, d)
+		}
+	}
+	return dst
+}
+
+func appendLoc(dst []byte, l Loc) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, l.Pack)
+	dst = binary.LittleEndian.AppendUint32(dst, l.Len)
+	return binary.LittleEndian.AppendUint64(dst, l.Off)
+}
+
+const locBytes = 16
+
+func readLoc(b []byte) Loc {
+	return Loc{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), binary.LittleEndian.Uint64(b[8:])}
+}
+
+func readTable(b []byte, pages int) ([]pageLocs, error) {
+	out := make([]pageLocs, pages)
+	for n := range out {
+		if len(b) < 1+locBytes || int(b[0]) > MaxDeltas || len(b) < 1+locBytes*(1+int(b[0])) {
+			return nil, fmt.Errorf("%w: a table of pages ends at page %d of %d", ErrDamaged, n, pages)
+		}
+		deltas := int(b[0])
+		out[n].base, b = readLoc(b[1:]), b[1+locBytes:]
+		for range deltas {
+			out[n].deltas, b = append(out[n].deltas, readLoc(b)), b[locBytes:]
+		}
+	}
+	if len(b) > 0 {
+		return nil, fmt.Errorf("%w: a table of %d pages with %d bytes too many", ErrDamaged, pages, len(b))
+	}
+	return out, nil
+}
