@@ -74,6 +74,10 @@ type Intake interface {
 	// exactly once, or err says that they are not. It blocks to push back. The batch
 	// is borrowed until it returns.
 	Append(ctx context.Context, b Block) (position uint64, err error)
+	// Known reports whether the log holds a message of that key (see Sent), and the
+	// position of the block it is in. Only the MaxKeys newest keys are remembered. Who
+	// asks before an Append must be the only one to append messages of that key.
+	Known(ctx context.Context, key string) (position uint64, known bool, err error)
 }
 
 // Block is what a Runner appends.
@@ -88,6 +92,30 @@ type Block struct {
 	Partition     uint32
 	Parts         []uint32
 	Opened, Ended []uint32
+	// Sent names the requests or messages whose records are in the block, those that
+	// have a name. It is durable with the rows: whatever of it comes again is known.
+	Sent []Sent
+}
+
+// Bounds of what a source remembers of requests and messages, so that one that comes
+// again is not taken twice.
+const (
+	// MaxKeys is how many keys of one source are remembered, the newest.
+	MaxKeys = 100_000
+	// MaxProducers is how many producers of one source are remembered: those that sent
+	// something last.
+	MaxProducers = 10_000
+	// MaxKeyBytes bounds a key, or the name of a producer.
+	MaxKeyBytes = 255
+)
+
+// Sent names a request or a message, either by a key, or by its producer and a
+// sequence, which counts the producer's requests from 1 without gaps.
+type Sent struct {
+	Key      string
+	Producer string // "" if Key names it
+	Sequence uint64
+	Digest   uint64 // of its content; 0 if it is not compared
 }
 
 // MaxPartitions bounds the partitions of a source.

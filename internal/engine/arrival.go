@@ -122,6 +122,7 @@ func (s *source) take(from uint64, most int) (taken, error) {
 		t.bad += b.bad
 		t.rows = append(t.rows, b.rows)
 		t.marks = b.marks
+		s.inStep = b.after
 		rows += b.rows.Len()
 		s.bytes -= b.bytes
 		n++

@@ -48,9 +48,10 @@ func (s *source) replayRange(ctx context.Context, from, to uint64) (taken, error
 		if err != nil {
 			return t, err
 		}
-		s.lastSeq, s.lastHash, s.cursor, s.records = seq, h, blk.Cursor, blk.First+blk.Count
 		s.mu.Lock()
+		s.passed(seq, h, blk)
 		t.marks = s.moved(blk)
+		s.inStep = stateAfter(seq, h, blk)
 		s.mu.Unlock()
 		t.rows = append(t.rows, blk.Rows)
 		t.bad += uint64(len(blk.Bad))
@@ -70,9 +71,9 @@ func (s *source) generate(t *taken, to uint64) error {
 		return err
 	}
 	t.to = to
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.event != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
 		kept, err := s.filter.inTime(s.event, rows)
 		if err != nil {
 			return err
@@ -85,6 +86,10 @@ func (s *source) generate(t *taken, to uint64) error {
 		t.marks = s.rules.marks(flow.NoMark, flow.NoMark)
 	}
 	t.rows = []*batch.Batch{rows}
+	s.inStep = blockState{seq: to, proc: s.proc}
+	if s.event != nil {
+		s.inStep.event = s.event.wire()
+	}
 	return nil
 }
 

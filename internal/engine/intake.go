@@ -35,53 +35,65 @@ func (i *intake) Append(ctx context.Context, b connector.Block) (uint64, error) 
 	return (*source)(i).append(ctx, b)
 }
 
-// append makes a block durable, fenced by the stream's last sequence, and hands it
-// to the leader. It waits while too much waits for the leader.
-func (s *source) append(ctx context.Context, b connector.Block) (uint64, error) {
+// waitForRoom waits while too much waits for the leader.
+func (s *source) waitForRoom(ctx context.Context) error {
 	for {
 		room := s.room.wait()
 		s.mu.Lock()
 		full := s.bytes >= MaxSourceBytes
 		s.mu.Unlock()
 		if !full {
-			break
+			return nil
 		}
 		select {
 		case <-room:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return ctx.Err()
 		case <-s.e.done:
-			return 0, s.e.Err()
+			return s.e.Err()
 		}
+	}
+}
+
+// append makes a block durable, fenced by the stream's last sequence, and hands it
+// to the leader.
+func (s *source) append(ctx context.Context, b connector.Block) (uint64, error) {
+	if err := s.waitForRoom(ctx); err != nil {
+		return 0, err
 	}
 	s.appendMu.Lock()
 	defer s.appendMu.Unlock()
 	if err := s.settle(ctx); err != nil {
 		return 0, err
 	}
-	return s.appendBlock(ctx, b)
+	blocks, err := s.encodeBlock(b)
+	if err != nil {
+		return 0, err
+	}
+	return s.appendEncoded(ctx, blocks)
 }
 
-// appendBlock encodes and appends; under appendMu.
-func (s *source) appendBlock(ctx context.Context, b connector.Block) (uint64, error) {
+// encodeBlock is encode with what follows from an error; under appendMu.
+func (s *source) encodeBlock(b connector.Block) ([]*wire.Source, error) {
 	blocks, err := s.encode(b)
 	if err != nil {
 		s.mu.Lock()
 		s.stamped()
 		s.mu.Unlock()
-		return 0, fmt.Errorf("append to source %q: %w", s.def.Name, err)
+		return nil, fmt.Errorf("append to source %q: %w", s.def.Name, err)
 	}
-	return s.appendEncoded(ctx, blocks)
+	return blocks, nil
 }
 
 // appendEncoded appends blocks and hands them to the leader; under appendMu.
 func (s *source) appendEncoded(ctx context.Context, blocks []*wire.Source) (uint64, error) {
-	recs := make([][]byte, len(blocks))
+	recs, hashes := make([][]byte, len(blocks)), make([]wire.Hash, len(blocks))
 	s.mu.Lock()
 	last, hash := s.lastSeq, s.lastHash
 	s.mu.Unlock()
 	for i, blk := range blocks {
 		recs[i], hash = wire.Seal(wire.Header{Kind: wire.KindSource, Prev: hash}, blk.Encode())
+		hashes[i] = hash
 	}
 	if err := s.appendRecords(ctx, recs, last, hash); err != nil {
 		s.mu.Lock()
@@ -93,10 +105,9 @@ func (s *source) appendEncoded(ctx context.Context, blocks []*wire.Source) (uint
 	}
 	s.mu.Lock()
 	for i, blk := range blocks {
-		s.accept(last+uint64(i)+1, blk)
+		s.accept(last+uint64(i)+1, hashes[i], blk)
 	}
 	s.stamped()
-	s.lastHash = hash
 	pos := s.lastSeq
 	s.mu.Unlock()
 	s.e.signalArrival()
@@ -104,13 +115,19 @@ func (s *source) appendEncoded(ctx context.Context, blocks []*wire.Source) (uint
 }
 
 // accept notes a block that is in the stream; under mu.
-func (s *source) accept(seq uint64, blk *wire.Source) {
+func (s *source) accept(seq uint64, hash wire.Hash, blk *wire.Source) {
 	n := blk.Rows.SizeBytes() + 256
-	s.pending = append(s.pending, sourceBlock{seq: seq, rows: blk.Rows, bad: uint64(len(blk.Bad)), bytes: n, marks: s.moved(blk)})
+	s.pending = append(s.pending, sourceBlock{seq: seq, rows: blk.Rows, bad: uint64(len(blk.Bad)), bytes: n, marks: s.moved(blk), after: stateAfter(seq, hash, blk)})
 	s.bytes += n
-	s.lastSeq = seq
+	s.passed(seq, hash, blk)
+}
+
+// passed notes that the block is in the stream; under mu.
+func (s *source) passed(seq uint64, hash wire.Hash, blk *wire.Source) {
+	s.lastSeq, s.lastHash = seq, hash
 	s.records = blk.First + blk.Count
 	s.cursor = blk.Cursor
+	s.sent.add(seq, blk.Sent)
 }
 
 // moved takes the state of event time that a block leaves, and returns the marks of
@@ -169,6 +186,9 @@ func (s *source) encode(b connector.Block) ([]*wire.Source, error) {
 		last.Count++
 	}
 	last.Cursor, last.Event = b.Cursor, event
+	for _, n := range b.Sent {
+		last.Sent = append(last.Sent, wire.Sent{Key: n.Key, Producer: n.Producer, Sequence: n.Sequence, Digest: n.Digest})
+	}
 	return out, nil
 }
 
@@ -342,8 +362,7 @@ func (s *source) readTail(ctx context.Context) error {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.accept(r.Seq, blk)
-		s.lastHash = h
+		s.accept(r.Seq, h, blk)
 		return nil
 	})
 }

@@ -70,6 +70,9 @@ type source struct {
 	proc      int64         // the greatest PROCTIME() of a row, or promised to be reached by all to come
 	stamping  int64         // that of rows on their way to the log; 0: there are none
 	lastIdle  int64         // when the last block without a record was appended
+	sent      *sentBook     // up to lastSeq
+	inStep    blockState    // behind the last block that a step took
+	done      blockState    // behind the last block that a committed step took
 }
 
 // sourceBlock is one block of a source's stream.
@@ -79,6 +82,7 @@ type sourceBlock struct {
 	bad   uint64
 	bytes int64
 	marks []int64 // of its columns from here on; nil if they have none
+	after blockState
 }
 
 // units is how the coord counts a block, so that one without a row counts too.
@@ -185,7 +189,7 @@ func (e *Engine) newSource(ctx context.Context, def *catalog.Relation, now int64
 	if err != nil {
 		return nil, err
 	}
-	s := &source{e: e, id: def.ID, def: def, types: def.Types(), start: now}
+	s := &source{e: e, id: def.ID, def: def, types: def.Types(), start: now, sent: newSentBook()}
 	if s.rules, err = newEventRules(def); err != nil {
 		return nil, err
 	}
@@ -315,31 +319,4 @@ func (e *Engine) startConnectors(l *leader) {
 			e.startSink(r)
 		}
 	}
-}
-
-// Receive gives the body of a request to the source of that name and returns when
-// its rows are durable: their number, that of the bad records among them, and the
-// position of their block in the source's log.
-func (e *Engine) Receive(ctx context.Context, schema, name string, body []byte) (rows, bad int, position uint64, err error) {
-	snap := e.Snapshot()
-	def, err := snap.Catalog.Resolve([]string{catalog.PublicSchema}, schema, name)
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	s := e.sourceByID(def.ID)
-	if s == nil || s.receiver == nil {
-		return 0, 0, 0, &types.Error{Code: types.CodeWrongObject, Message: fmt.Sprintf("%s takes no rows from requests", def.Describe()),
-			Hint: "Only a source WITH (connector = 'http') does."}
-	}
-	b, err := s.receiver.Decode(body)
-	if err != nil {
-		return 0, 0, 0, err
-	}
-	if position, err = s.append(ctx, b); err != nil {
-		return 0, 0, 0, err
-	}
-	if b.Rows != nil {
-		rows = b.Rows.Len()
-	}
-	return rows, len(b.Bad), position, nil
 }

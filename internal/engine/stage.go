@@ -213,6 +213,7 @@ func (l *leader) applyStep(s *staged) {
 	}
 	for _, t := range s.taken {
 		l.positions[t.source.id] = t.to
+		t.source.committed()
 		if r := l.rels[t.source.id]; r != nil {
 			for _, b := range t.rows {
 				r.ring.add(n, b)

@@ -275,7 +275,7 @@ func TestHealthAndIndex(t *testing.T) {
 
 func TestSources(t *testing.T) {
 	e := &fakeEngine{}
-	e.ingest = func(_ context.Context, source string, body []byte) (httpapi.Ingested, error) {
+	e.ingest = func(_ context.Context, source string, body []byte, _ httpapi.RequestName) (httpapi.Ingested, error) {
 		switch source {
 		case "clicks":
 			return httpapi.Ingested{Accepted: int64(strings.Count(string(body), "\n")), Quarantined: 1, Position: 9}, nil

@@ -27,7 +27,7 @@ type fakeEngine struct {
 	feed     chan fed
 	notReady error
 	commit   error // of End
-	ingest   func(ctx context.Context, source string, body []byte) (httpapi.Ingested, error)
+	ingest   func(ctx context.Context, source string, body []byte, name httpapi.RequestName) (httpapi.Ingested, error)
 	entered  chan struct{} // a token for each SHOW hang that waits
 
 	mu       sync.Mutex
@@ -73,8 +73,8 @@ func (e *fakeEngine) open() (sessions, cursors int) {
 
 func (e *fakeEngine) Ready() error { return e.notReady }
 
-func (e *fakeEngine) Ingest(ctx context.Context, source string, body []byte) (httpapi.Ingested, error) {
-	return e.ingest(ctx, source, body)
+func (e *fakeEngine) Ingest(ctx context.Context, source string, body []byte, name httpapi.RequestName) (httpapi.Ingested, error) {
+	return e.ingest(ctx, source, body, name)
 }
 
 func (e *fakeEngine) OpenSession(_ context.Context, opt session.Options) (session.Session, error) {

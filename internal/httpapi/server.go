@@ -38,6 +38,21 @@ type Ingested struct {
 	Accepted    int64  `json:"accepted"`    // rows now durable in the source's log
 	Quarantined int64  `json:"quarantined"` // bad records, durable in quarantine
 	Position    uint64 `json:"position"`    // position of the block in the source's log
+	// Duplicate says that a request of that name was taken before, and this is what it
+	// was answered then.
+	Duplicate bool `json:"duplicate,omitempty"`
+	// Forgotten says of a duplicate that its counts are no longer known, and Position is
+	// that of the producer's last request.
+	Forgotten bool `json:"-"`
+}
+
+// RequestName names a request to a source, so that it is taken once however often it
+// comes: by a key, or by its producer and the number of the request there, from 1.
+// Zero: the request has no name.
+type RequestName struct {
+	Key      string
+	Producer string
+	Sequence uint64
 }
 
 // Backend is what the API needs from the node.
@@ -46,8 +61,9 @@ type Backend interface {
 	// Ready returns nil when statements can be served, else why not.
 	Ready() error
 	// Ingest makes the records in body durable in an http source. It returns when
-	// they are. A full queue makes it wait until ctx ends.
-	Ingest(ctx context.Context, source string, body []byte) (Ingested, error)
+	// they are. A full queue makes it wait until ctx ends. A request of the same name
+	// is taken once.
+	Ingest(ctx context.Context, source string, body []byte, name RequestName) (Ingested, error)
 }
 
 // Config is what a handler needs.
@@ -175,21 +191,6 @@ GET  /metrics  /livez  /readyz
 `, a.cfg.Version)
 }
 
-// ingest serves POST /v1/sources/NAME.
-func (a *API) ingest(w http.ResponseWriter, r *http.Request) {
-	body, ok := readBody(w, r, MaxIngestBytes)
-	if !ok {
-		return
-	}
-	res, err := a.cfg.Backend.Ingest(r.Context(), r.PathValue("name"), body)
-	if err != nil {
-		writeError(w, statusOf(err), asError(err))
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(res)
-}
-
 // readBody reads the whole body, at most limit bytes; otherwise it has answered.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool) {
 	if e := r.Header.Get("Content-Encoding"); e != "" && e != "identity" {
@@ -272,8 +273,12 @@ func statusOf(err error) int {
 	switch code {
 	case types.CodeUndefinedTable:
 		return http.StatusNotFound
-	case types.CodeUnique, types.CodeSerialization:
+	case types.CodeUnique, types.CodeSerialization, types.CodeSequenceGap:
 		return http.StatusConflict
+	case types.CodeKeyReused:
+		return http.StatusUnprocessableEntity
+	case types.CodeDiskFull:
+		return http.StatusInsufficientStorage
 	case "42501":
 		return http.StatusForbidden
 	case types.CodeOutOfMemory:

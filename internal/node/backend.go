@@ -2,12 +2,17 @@ package node
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"log/slog"
 	"strings"
 
+	"github.com/tidemill/tidemill/internal/connector"
 	"github.com/tidemill/tidemill/internal/engine"
 	"github.com/tidemill/tidemill/internal/httpapi"
 )
+
+const _ = uint(connector.MaxKeyBytes - httpapi.MaxNameBytes)
 
 // backend is the engine as the HTTP API needs it.
 type backend struct{ *engine.Engine }
@@ -16,13 +21,17 @@ type backend struct{ *engine.Engine }
 func (b backend) Ready() error { return b.Err() }
 
 // Ingest implements httpapi.Backend.
-func (b backend) Ingest(ctx context.Context, source string, body []byte) (httpapi.Ingested, error) {
-	schema, name, qualified := strings.Cut(source, ".")
-	if !qualified {
-		schema, name = "", source
+func (b backend) Ingest(ctx context.Context, source string, body []byte, name httpapi.RequestName) (httpapi.Ingested, error) {
+	d := engine.Delivery{Name: source, Body: body}
+	if schema, rel, qualified := strings.Cut(source, "."); qualified {
+		d.Schema, d.Name = schema, rel
 	}
-	rows, bad, position, err := b.Receive(ctx, schema, name, body)
-	return httpapi.Ingested{Accepted: int64(rows), Quarantined: int64(bad), Position: position}, err
+	if name != (httpapi.RequestName{}) {
+		sum := sha256.Sum256(body)
+		d.Sent = &connector.Sent{Key: name.Key, Producer: name.Producer, Sequence: name.Sequence, Digest: binary.LittleEndian.Uint64(sum[:])}
+	}
+	r, err := b.Receive(ctx, d)
+	return httpapi.Ingested{Accepted: int64(r.Rows), Quarantined: int64(r.Bad), Position: r.Position, Duplicate: r.Duplicate, Forgotten: r.Forgotten}, err
 }
 
 // fabricLog passes the broker's messages on.

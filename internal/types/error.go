@@ -58,4 +58,7 @@ const (
 	CodeSerialization       = "40001"
 	CodeInternal            = "XX000"
 	CodeInFailedTransaction = "25P02"
+	// Codes of our own, in classes of PostgreSQL.
+	CodeSequenceGap = "55T01" // a producer left out a sequence
+	CodeKeyReused   = "22T01" // an idempotency key that came before with other content
 )

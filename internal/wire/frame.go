@@ -15,8 +15,9 @@ import (
 // oldestVersion on.
 //
 // 2: SRC and STEP hold watermarks at their end, which those of version 1 lack.
+// 3: SRC names the requests and messages it holds, at its end.
 const (
-	Version       = 2
+	Version       = 3
 	oldestVersion = 1
 )
 

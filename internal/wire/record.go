@@ -16,6 +16,7 @@ const (
 	maxOutputs    = 1 << 16 // views in one STEP
 	maxBadRecords = 1 << 20 // quarantined records in one block
 	maxMarks      = 1 << 16 // watermarks that move in one STEP
+	maxSent       = 1 << 16 // requests and messages named by one block
 	// MaxPartitions bounds the partitions of a source whose watermarks a block holds.
 	MaxPartitions = 1024
 )
@@ -286,6 +287,21 @@ type Source struct {
 	// Proc is the time of the clock that was stamped on the block's rows as
 	// PROCTIME(), microseconds since 2000-01-01 UTC; 0 if none was.
 	Proc int64
+	// Sent names the requests and messages whose records are in this block, or in it and
+	// those before it in the same append.
+	Sent []Sent
+}
+
+// Sent names a request or message by a key, or by its producer and a sequence, and
+// holds what it was answered.
+type Sent struct {
+	Key      string
+	Producer string // "" if Key names it
+	Sequence uint64 // of the producer, from 1
+	Digest   uint64 // of its content; 0 if it is not compared
+	// Rows and Bad are what was answered: the rows that were accepted and the records
+	// that were put aside.
+	Rows, Bad uint64
 }
 
 // Event is the state of a source's event time between two blocks.
@@ -318,14 +334,33 @@ func (s *Source) Encode() []byte {
 	}
 	dst = appendBlob(dst, s.Cursor)
 	dst = binary.AppendVarint(dst, s.Proc)
-	if s.Event == nil {
+	dst = appendEvent(dst, s.Event)
+	dst = binary.AppendUvarint(dst, uint64(len(s.Sent)))
+	for i := range s.Sent {
+		dst = s.Sent[i].append(dst)
+	}
+	return dst
+}
+
+func (s *Sent) append(dst []byte) []byte {
+	dst = appendBlob(dst, s.Key)
+	dst = appendBlob(dst, s.Producer)
+	dst = binary.AppendUvarint(dst, s.Sequence)
+	dst = binary.LittleEndian.AppendUint64(dst, s.Digest)
+	dst = binary.AppendUvarint(dst, s.Rows)
+	return binary.AppendUvarint(dst, s.Bad)
+}
+
+// appendEvent appends a state of event time, which may be nil.
+func appendEvent(dst []byte, e *Event) []byte {
+	if e == nil {
 		return append(dst, 0)
 	}
 	dst = append(dst, 1)
-	dst = binary.AppendVarint(dst, s.Event.Mark)
-	dst = binary.AppendUvarint(dst, s.Event.Late)
-	dst = binary.AppendUvarint(dst, uint64(len(s.Event.Parts)))
-	for _, p := range s.Event.Parts {
+	dst = binary.AppendVarint(dst, e.Mark)
+	dst = binary.AppendUvarint(dst, e.Late)
+	dst = binary.AppendUvarint(dst, uint64(len(e.Parts)))
+	for _, p := range e.Parts {
 		dst = binary.AppendUvarint(dst, uint64(p.ID))
 		dst = binary.AppendVarint(dst, p.Mark)
 	}
@@ -344,17 +379,38 @@ func DecodeSource(body []byte) (*Source, error) {
 		return s, r.end("SRC")
 	}
 	s.Proc = r.varint("processing time")
-	switch has := r.byte("watermark"); has {
-	case 0:
-	case 1:
-		s.Event = r.event()
-	default:
-		r.fail("watermark written in way %d", has)
+	s.Event = r.event()
+	if r.atEnd() { // version 2
+		return s, r.end("SRC")
+	}
+	for n := r.count("requests", maxSent); n > 0 && r.err == nil; n-- {
+		s.Sent = append(s.Sent, r.sent())
 	}
 	return s, r.end("SRC")
 }
 
+func (r *reader) sent() Sent {
+	s := Sent{Key: string(r.blob("key")), Producer: string(r.blob("producer")), Sequence: r.uvarint("sequence")}
+	if raw := r.bytes("digest", 8); raw != nil {
+		s.Digest = binary.LittleEndian.Uint64(raw)
+	}
+	s.Rows, s.Bad = r.uvarint("rows"), r.uvarint("bad records")
+	if r.err == nil && (s.Key == "") == (s.Producer == "") {
+		r.fail("a request of key %q and producer %q", s.Key, s.Producer)
+	}
+	return s
+}
+
+// event reads what appendEvent wrote.
 func (r *reader) event() *Event {
+	switch has := r.byte("watermark"); has {
+	case 0:
+		return nil
+	case 1:
+	default:
+		r.fail("watermark written in way %d", has)
+		return nil
+	}
 	e := &Event{Mark: r.varint("watermark"), Late: r.uvarint("late rows")}
 	for n := r.count("partitions", MaxPartitions); n > 0 && r.err == nil; n-- {
 		id := r.uvarint("partition")

@@ -61,6 +61,7 @@ type Intake struct {
 	bad    []connector.Bad
 	blocks int
 	cursor []byte
+	known  map[string]uint64 // position of each key
 	// Before, if set, runs before a block is stored; an error refuses it.
 	Before func(b connector.Block) error
 	// After, if set, runs when it is stored; its error is what Append returns.
@@ -92,12 +93,26 @@ func (i *Intake) Append(ctx context.Context, b connector.Block) (uint64, error) 
 	i.bad = append(i.bad, b.Bad...)
 	i.cursor = append([]byte(nil), b.Cursor...)
 	pos := uint64(i.blocks)
+	for _, s := range b.Sent {
+		if i.known == nil {
+			i.known = map[string]uint64{}
+		}
+		i.known[s.Key] = pos
+	}
 	i.wake()
 	i.mu.Unlock()
 	if i.After != nil {
 		return pos, i.After()
 	}
 	return pos, nil
+}
+
+// Known implements connector.Intake.
+func (i *Intake) Known(ctx context.Context, key string) (uint64, bool, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	pos, ok := i.known[key]
+	return pos, ok, ctx.Err()
 }
 
 // Rows returns the rows so far.
