@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -14,6 +15,7 @@ const stopEvery = 16
 type Circuit struct {
 	worker int
 	opt    Options
+	memory *state.Memory
 	nodes  []*running
 	inputs map[string][]*running
 	step   Step
@@ -51,11 +53,13 @@ func (n *running) label() string { return n.placed.op.Describe() }
 
 func newCircuit(nodes []placed, worker int, opt Options) (*Circuit, error) {
 	c := &Circuit{worker: worker, opt: opt, inputs: map[string][]*running{}}
+	c.memory = state.NewMemory(opt.Owner<<8|uint64(worker), opt.Backing, opt.Budget)
+	c.memory.Check = opt.CheckWrites
 	only := appendOnly(nodes)
 	for _, p := range nodes {
 		n := &running{placed: p}
 		n.emit.c = c
-		env := Env{Node: p.node, Out: p.out}
+		env := Env{Node: p.node, Out: p.out, Memory: c.memory}
 		for port, from := range p.in {
 			env.In = append(env.In, nodes[from].out)
 			env.AppendOnly = append(env.AppendOnly, only[from])
@@ -200,6 +204,7 @@ func (c *Circuit) push(rel string, b *batch.Batch) error {
 		}
 		c.pushBlocks(edge{n, 0}, b)
 	}
+	c.memory.Rest()
 	return c.step.fail
 }
 
@@ -327,6 +332,7 @@ func (c *Circuit) RunStage(k int) error {
 			}
 			n.op.Flush(&c.step, &n.emit)
 			c.account(n)
+			c.memory.Rest()
 		}
 	}
 	return c.step.fail

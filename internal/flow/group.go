@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/expr"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -28,6 +29,14 @@ type Options struct {
 	Host expr.Host
 	// Random serves random(), from any worker; nil, as in views, makes it an error.
 	Random func() float64
+	// Backing keeps state that is not in memory, and Budget bounds that which is; nil:
+	// all state is in memory. Owner, of 40 bits, names the circuit among all that share
+	// the backing. CheckWrites makes Freeze look for writes that nobody announced, for
+	// tests.
+	Backing     state.Backing
+	Budget      *state.Budget
+	Owner       uint64
+	CheckWrites bool
 	// Stop, if not nil, is asked after every few blocks, by any worker; once it
 	// reports true the step fails with 57014.
 	Stop func() bool

@@ -3,6 +3,7 @@ package flow
 import (
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/expr"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -43,6 +44,8 @@ type Env struct {
 	// Marks are those of the operator's inputs and output in the step it is in; nil in
 	// tests of an operator alone means that there are none.
 	Marks *Marks
+	// Memory keeps the operator's state; nil in tests of an operator alone.
+	Memory *state.Memory
 }
 
 // MaxRowErrors is how many row errors a worker keeps of one step; beyond it they
