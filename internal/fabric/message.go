@@ -108,11 +108,21 @@ func (f *Fabric) Respond(msg Msg, data []byte) error {
 
 // PubAck returns what JetStream answers a publisher whose message is stored in stream at seq.
 func PubAck(stream string, seq uint64) []byte {
-	name, err := json.Marshal(stream)
+	return fmt.Appendf(nil, `{"stream":%s,"seq":%d}`, jsonText(stream), seq)
+}
+
+// PubAckAgain returns what JetStream answers a publisher whose message was stored in
+// stream at seq before.
+func PubAckAgain(stream string, seq uint64) []byte {
+	return fmt.Appendf(nil, `{"stream":%s,"seq":%d,"duplicate":true}`, jsonText(stream), seq)
+}
+
+func jsonText(s string) []byte {
+	text, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // a string always has a JSON form
 	}
-	return fmt.Appendf(nil, `{"stream":%s,"seq":%d}`, name, seq)
+	return text
 }
 
 // PubNak returns what JetStream answers a publisher whose message is refused. code is like an HTTP status, errCode

@@ -44,6 +44,7 @@ type message struct {
 	reply  string
 	cursor []byte // to go on behind it, or nil
 	part   uint32 // the partition, if there are several
+	id     string // names it, so that it is taken once; "" if it has none
 }
 
 // packed is a block and who waits for it.
@@ -52,28 +53,40 @@ type packed struct {
 	parts    []uint32 // the partition of each row
 	bad      []connector.Bad
 	cursor   []byte
-	replies  []string
-	messages int
+	messages []packedMessage
 	bytes    int
+	// When ids says that a message has one, and their log is asked which are there:
+	ids  bool
+	sent []connector.Sent // of those that are not
+	sel  []uint32         // their rows
+}
+
+// packedMessage is one message of a block.
+type packedMessage struct {
+	reply, id string
+	rows, bad int // behind its last one in the block
+	// again says that the message was there before, at position before, or, if that is 0,
+	// in the same block.
+	again  bool
+	before uint64
 }
 
 func (b *packed) full() bool {
-	return b.messages >= blockMessages || b.bytes >= blockBytes || b.rows.Len() >= batch.BlockRows
+	return len(b.messages) >= blockMessages || b.bytes >= blockBytes || b.rows.Len() >= batch.BlockRows
 }
 
 func (b *packed) reset() {
 	b.rows.Reset()
 	b.parts = b.parts[:0]
-	b.bad, b.cursor, b.replies, b.messages, b.bytes = nil, nil, b.replies[:0], 0, 0
+	clear(b.messages)
+	b.bad, b.cursor, b.messages, b.bytes = nil, nil, b.messages[:0], 0
+	b.ids, b.sent, b.sel = false, nil, b.sel[:0]
 }
 
 func (b *packed) add(d format.Decoder, m message) {
-	b.messages++
-	b.bytes += len(m.data)
+	b.bytes += len(m.data) + len(m.id)
 	b.cursor = m.cursor
-	if m.reply != "" {
-		b.replies = append(b.replies, m.reply)
-	}
+	b.ids = b.ids || m.id != ""
 	switch {
 	case len(m.data) > format.MaxRecordBytes:
 		b.bad = append(b.bad, connector.BadOf(format.Bad{Data: m.data, Reason: tooLong(len(m.data))}))
@@ -85,6 +98,83 @@ func (b *packed) add(d format.Decoder, m message) {
 	for len(b.parts) < b.rows.Len() {
 		b.parts = append(b.parts, m.part)
 	}
+	b.messages = append(b.messages, packedMessage{reply: m.reply, id: m.id, rows: b.rows.Len(), bad: len(b.bad)})
+}
+
+// block is what is appended: all of b, but the messages that are in the log.
+func (p *packer) block(ctx context.Context, b *packed, to connector.Intake) (connector.Block, error) {
+	blk := connector.Block{Rows: b.rows.View(), Bad: b.bad, Cursor: b.cursor}
+	if p.bySubject {
+		blk.Parts = b.parts
+	}
+	if !b.ids {
+		return blk, nil
+	}
+	again, err := b.findAgain(ctx, to)
+	blk.Sent = b.sent
+	if err != nil || again == 0 {
+		return blk, err
+	}
+	blk.Bad = nil
+	parts := b.parts[:0:0]
+	if b.sel == nil {
+		b.sel = []uint32{} // no rows; nil would be all
+	}
+	rows, bad := 0, 0
+	for _, m := range b.messages {
+		for ; rows < m.rows; rows++ {
+			if !m.again {
+				b.sel, parts = append(b.sel, uint32(rows)), append(parts, b.parts[rows])
+			}
+		}
+		for ; bad < m.bad; bad++ {
+			if !m.again {
+				blk.Bad = append(blk.Bad, b.bad[bad])
+			}
+		}
+	}
+	kept := *blk.Rows
+	kept.Sel = b.sel
+	blk.Rows = &kept
+	if p.bySubject {
+		blk.Parts = parts
+	}
+	return blk, nil
+}
+
+// findAgain marks the messages that are in the log, or were in b before, and returns
+// their number. The others are in b.sent then.
+func (b *packed) findAgain(ctx context.Context, to connector.Intake) (again int, err error) {
+	here := map[string]bool{}
+	for i := range b.messages {
+		m := &b.messages[i]
+		if m.id == "" {
+			continue
+		}
+		m.again = here[m.id]
+		if !m.again {
+			if m.before, m.again, err = to.Known(ctx, m.id); err != nil {
+				return 0, err
+			}
+		}
+		if m.again {
+			again++
+			continue
+		}
+		here[m.id] = true
+		b.sent = append(b.sent, connector.Sent{Key: m.id})
+	}
+	return again, nil
+}
+
+// allAgain reports whether nothing of b is new.
+func (b *packed) allAgain() bool {
+	for i := range b.messages {
+		if !b.messages[i].again {
+			return false
+		}
+	}
+	return true
 }
 
 // part returns the partition of messages of a subject.
@@ -97,7 +187,7 @@ func (p *packer) part(subject string) uint32 {
 
 // run packs what comes from in until ctx ends (nil), in's channel is closed (nil) or an
 // append fails. settle is called, from another goroutine but one at a time, for
-// every block that was appended or was not: err tells.
+// every block that was appended, or needed not be, or was not: err tells.
 func (p *packer) run(ctx context.Context, in input, to connector.Intake, settle func(b *packed, pos uint64, err error)) error {
 	out, free := make(chan *packed), make(chan *packed, 2)
 	failed := make(chan error, 1) // gets one value when the appender ends
@@ -109,11 +199,10 @@ func (p *packer) run(ctx context.Context, in input, to connector.Intake, settle 
 		for b := range out {
 			var pos uint64
 			if err == nil {
-				blk := connector.Block{Rows: b.rows.View(), Bad: b.bad, Cursor: b.cursor}
-				if p.bySubject {
-					blk.Parts = b.parts
+				var blk connector.Block
+				if blk, err = p.block(ctx, b, to); err == nil && !b.allAgain() {
+					pos, err = to.Append(ctx, blk)
 				}
-				pos, err = to.Append(ctx, blk)
 			}
 			settle(b, pos, err)
 			b.reset()
@@ -129,7 +218,7 @@ func (p *packer) run(ctx context.Context, in input, to connector.Intake, settle 
 	if !ended {
 		err = <-failed
 	}
-	if cur.messages > 0 {
+	if len(cur.messages) > 0 {
 		settle(cur, 0, errStopped)
 	}
 	if ctx.Err() != nil {
@@ -156,14 +245,14 @@ func (p *packer) gather(ctx context.Context, in input, out chan<- *packed, free 
 				more = false
 			}
 		}
-		if in.ch == nil && cur.messages == 0 {
+		if in.ch == nil && len(cur.messages) == 0 {
 			return cur, nil, false
 		}
 		from, to := in.ch, out
 		if cur.full() {
 			from = nil
 		}
-		if cur.messages == 0 {
+		if len(cur.messages) == 0 {
 			to = nil
 		}
 		select {

@@ -2,7 +2,9 @@ package nats
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -86,7 +88,7 @@ func (x *inbox) put(m fabric.Msg) {
 	closed, full := x.closed, x.bytes.Add(size) > queueBytes
 	if !closed && !full {
 		select {
-		case x.ch <- message{data: m.Data, reply: m.Reply, part: x.s.part(m.Subject)}:
+		case x.ch <- message{data: m.Data, reply: m.Reply, part: x.s.part(m.Subject), id: messageID(m.Header)}:
 			x.mu.Unlock()
 			return
 		default:
@@ -136,20 +138,41 @@ func unsupported(h fabric.Header, name string) string {
 
 // answer tells the publishers of b what became of it.
 func (s *subjectSource) answer(b *packed, pos uint64, err error) {
-	if err != nil {
-		for _, reply := range b.replies {
-			s.nak(reply, err)
-		}
-		return
-	}
 	ack := fabric.PubAck(s.cfg.Name, pos)
-	for _, reply := range b.replies {
-		s.respond(reply, ack)
+	for i := range b.messages {
+		m := &b.messages[i]
+		switch {
+		case m.reply == "":
+		case err != nil:
+			s.nak(m.reply, err)
+		case !m.again:
+			s.respond(m.reply, ack)
+		case m.before == 0:
+			s.respond(m.reply, fabric.PubAckAgain(s.cfg.Name, pos))
+		default:
+			s.respond(m.reply, fabric.PubAckAgain(s.cfg.Name, m.before))
+		}
 	}
 }
 
+// headerID names a message, as for JetStream: a publisher sends it again with the
+// same value when it does not know whether it arrived.
+const headerID = "Nats-Msg-Id"
+
+// messageID returns the name of a message, "" if it has none. One that is too long to
+// be remembered is known by its hash.
+func messageID(h fabric.Header) string {
+	id := h.Get(headerID)
+	if len(id) > connector.MaxKeyBytes {
+		return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(id)))
+	}
+	return id
+}
+
 func (s *subjectSource) nak(reply string, err error) {
-	if reply != "" {
+	if reply != "" && errors.Is(err, fabric.ErrUnknown) {
+		s.respond(reply, fabric.PubNak(statusUnavailable, codeNotStored, "source \""+s.cfg.Name+"\": it is not known whether the message is stored; send it again with the same "+headerID))
+	} else if reply != "" {
 		s.respond(reply, fabric.PubNak(statusUnavailable, codeNotStored, "source \""+s.cfg.Name+"\": not stored: "+err.Error()))
 	}
 }
