@@ -1,0 +1,224 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tidemill/tidemill/internal/engine"
+	"github.com/tidemill/tidemill/internal/session"
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+// proc is one process: a node that leads, or thinks so.
+type proc struct {
+	w    *World
+	name string
+	skew int64 // of its clock, in microseconds
+	eng  *engine.Engine
+	drv  *engine.Driver
+
+	dead   bool // it has crashed
+	buried bool
+	ended  bool // its leader loop has
+	faulty bool // something that it asked for went wrong
+
+	sessions  []*client
+	feeding   bool             // a request to its source is under way
+	seen      *engine.Snapshot // the last one that was checked
+	afterCalm int              // 1: the write after the faults is under way, 2: it is committed
+}
+
+// leads reports whether the process believes that it leads.
+func (p *proc) leads() bool { return p.eng != nil && !p.dead && !p.ended }
+
+// start begins the run: a first process, and the base tables and views, mostly before
+// the trouble.
+func (w *World) start() {
+	w.startProc()
+	if w.IntN(5) == 0 {
+		return
+	}
+	trouble := w.store.faults
+	w.store.faults = faults{}
+	p := w.procs[0]
+	for n := 0; w.failure == "" && (p.eng == nil || len(p.sessions) == 0 || p.sessions[0].busy); n++ {
+		if n == maxCalm {
+			w.fail("the base tables are not made: %s", w.state())
+		}
+		w.turn()
+		w.look()
+	}
+	w.store.faults = trouble
+}
+
+// startSome starts a process if there may be another, or none leads.
+func (w *World) startSome() {
+	if len(w.procs) < w.want.procs || !slices.ContainsFunc(w.procs, func(p *proc) bool { return !p.ended }) {
+		w.startProc()
+	}
+}
+
+// startProc starts a process: it opens the pipeline, then its leader runs.
+func (w *World) startProc() {
+	for _, p := range w.procs {
+		if p.ended {
+			p.dead = true // somebody starts it again
+		}
+	}
+	w.nextPID++
+	p := &proc{w: w, name: fmt.Sprintf("p%d", w.nextPID), skew: int64(w.IntN(4_000_000) - 2_000_000)}
+	w.procs = append(w.procs, p)
+	if len(w.procs) > 1 {
+		w.sometimes("two processes at once")
+	}
+	cfg := engine.Config{Logs: logs{w.store, p, w}, Name: pipeline, Workers: 1 + w.IntN(3), StepRows: w.want.stepRows, Linger: w.want.linger,
+		Connectors: w.reg, Clock: p.clock, Node: p.name,
+		Manual: &engine.Manual{
+			Wait:   func() error { return w.wait(p) },
+			Spawn:  func(job func()) { w.spawn(p, "job", job) },
+			Choose: w.IntN,
+		}}
+	w.note("start %s with %d workers, its clock %+dms off", p.name, cfg.Workers, p.skew/1000)
+	w.spawn(p, "leader", func() { w.leader(p, cfg) })
+}
+
+// wait lets others run while the running task waits for something to happen. If nothing
+// but time can happen, time passes.
+func (w *World) wait(p *proc) error {
+	if len(w.tasks) == 1 || w.IntN(3) == 0 {
+		w.passTime(int64(1+w.IntN(30)) * 1000)
+	}
+	return w.pause(p)
+}
+
+// leader is the life of a process.
+func (w *World) leader(p *proc, cfg engine.Config) {
+	e, d, err := engine.OpenManual(background(), cfg)
+	if p.dead {
+		return
+	}
+	if err != nil {
+		w.opened(p, err)
+		p.ended = true
+		return
+	}
+	w.note("leads in epoch %d at step %d", w.chk.epoch, e.Snapshot().Step)
+	p.eng, p.drv = e, d
+	p.faulty = false
+	if e.Snapshot().Step > 1 {
+		w.sometimes("pipeline opened again")
+	}
+	for range w.want.sessions {
+		w.openSession(p)
+	}
+	if len(e.Snapshot().Catalog.Relations()) == 0 {
+		w.makeBase(p)
+	}
+	for d.Turn() && w.pause(p) == nil {
+	}
+	p.ended = true
+	if p.dead {
+		return
+	}
+	w.sometimes("leader ended")
+	w.note("ends: %v", e.Err())
+	w.endedWell(p, e.Err())
+}
+
+// opened judges why a pipeline could not be opened.
+func (w *World) opened(p *proc, err error) {
+	w.note("cannot open: %v", err)
+	w.sometimes("open failed")
+	if !p.faulty && len(w.procs) == 1 || fatal(err) {
+		w.fail("%s cannot open the pipeline: %v", p.name, err)
+	}
+}
+
+// endedWell judges why a leader ended.
+func (w *World) endedWell(p *proc, err error) {
+	var te *types.Error
+	if errors.As(err, &te) && te.Code == "57P04" {
+		w.sometimes("zombie fenced")
+		return
+	}
+	if !p.faulty && len(w.procs) == 1 || fatal(err) {
+		w.fail("%s ended: %v", p.name, err)
+	}
+}
+
+// fatal reports whether an error tells of something that must never happen, whatever
+// the log and the disk do.
+func fatal(err error) bool {
+	var te *types.Error
+	return errors.As(err, &te) && te.Code == "XX000" || broken(err)
+}
+
+// broken is fatal for statements that only read: what they read with may fail.
+func broken(err error) bool {
+	text := fmt.Sprint(err)
+	var te *types.Error
+	if errors.As(err, &te) {
+		text += te.Detail
+		if te.Code == "XX001" {
+			return true
+		}
+	}
+	for _, bad := range []string{"differs from what was committed", "panic", "does not continue the chain", "of our epoch and not ours",
+		"in the middle of an append", "was not asked for", "claims epoch", "of which", "is late for", "is next"} {
+		if strings.Contains(text, bad) {
+			return true
+		}
+	}
+	return false
+}
+
+// crash ends a process at once.
+func (w *World) crash(p *proc, when string) {
+	w.note("%s crashes %s", p.name, when)
+	w.sometimes("crash " + when)
+	p.dead = true
+}
+
+// crashSome crashes some process, wherever it is.
+func (w *World) crashSome() {
+	if len(w.procs) > 0 && w.IntN(2) == 0 {
+		p := w.procs[w.IntN(len(w.procs))]
+		when := "while it leads"
+		if p.eng == nil {
+			when = "while it opens the pipeline"
+		}
+		w.crash(p, when)
+	}
+}
+
+// client is a session and what it does.
+type client struct {
+	p     *proc
+	name  string
+	s     session.Session
+	busy  bool
+	doing string
+	step  uint64 // the last step that it has seen
+}
+
+func (w *World) openSession(p *proc) {
+	s, err := p.eng.OpenSession(background(), session.Options{User: "sim"})
+	if err != nil {
+		if !p.ended {
+			w.fail("open a session: %v", err)
+		}
+		return
+	}
+	p.sessions = append(p.sessions, &client{p: p, name: fmt.Sprintf("c%d", len(p.sessions)+1), s: s})
+}
+
+// begin lets c do something as a task of its own.
+func (w *World) begin(c *client, what string, do func()) {
+	c.busy, c.doing = true, what
+	w.spawn(c.p, c.name, func() {
+		do()
+		c.busy, c.doing = false, ""
+	})
+}

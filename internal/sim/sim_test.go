@@ -1,0 +1,100 @@
+package sim
+
+import (
+	"flag"
+	"maps"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+var (
+	seeds     = flag.Int("seeds", 300, "how many seeds TestSeeds runs")
+	seedStart = flag.Uint64("seed-start", 1, "the first of them")
+)
+
+// TestSeeds runs seeds one after the other, as many at a time as there are processors.
+func TestSeeds(t *testing.T) {
+	total := runSeeds(t, *seedStart, *seeds, Options{})
+	for _, name := range slices.Sorted(maps.Keys(total)) {
+		t.Logf("%8d  %s", total[name], name)
+	}
+}
+
+// maxFailures is how many seeds may fail before the others are not run.
+const maxFailures = 3
+
+func runSeeds(t *testing.T, first uint64, n int, opt Options) map[string]int {
+	var next atomic.Int64
+	var mu sync.Mutex
+	total, failed := map[string]int{}, 0
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for {
+				k := int(next.Add(1)) - 1
+				mu.Lock()
+				over := k >= n || failed >= maxFailures
+				mu.Unlock()
+				if over {
+					return
+				}
+				opt := opt
+				opt.Trace = n == 1
+				rep, err := Run(first+uint64(k), opt)
+				mu.Lock()
+				if err != nil {
+					failed++
+					t.Error(err)
+				} else {
+					for name, x := range rep.Counts {
+						total[name] += x
+					}
+					total["events"] += rep.Events
+					total["steps"] += int(rep.Steps)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return total
+}
+
+// TestSeedRepeats runs seeds twice: what a seed does is always the same.
+func TestSeedRepeats(t *testing.T) {
+	for seed := *seedStart; seed < *seedStart+8; seed++ {
+		a, err := Run(seed, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := Run(seed, Options{Trace: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a.Hash != b.Hash || a.Events != b.Events || !maps.Equal(a.Counts, b.Counts) {
+			t.Errorf("seed %d: %d events, hash %x; again: %d events, hash %x", seed, a.Events, a.Hash, b.Events, b.Hash)
+		}
+	}
+}
+
+// TestFindsMissingFence takes the fence away: logs do not look at what an append
+// expects, and the simulator must notice.
+func TestFindsMissingFence(t *testing.T) { mustFind(t, Options{Unfenced: true}) }
+
+// mutantSeeds is how many seeds may pass before a mutation must have been found.
+const mutantSeeds = 1000
+
+func mustFind(t *testing.T, opt Options) {
+	t.Helper()
+	opt.Trace = true // no second run of the one that fails
+	for seed := uint64(1); seed <= mutantSeeds; seed++ {
+		if _, err := Run(seed, opt); err != nil {
+			t.Logf("found by seed %d: %s", seed, err.(*Failure).Reason)
+			return
+		}
+	}
+	t.Errorf("%d seeds did not find it", mutantSeeds)
+}
