@@ -2,6 +2,15 @@ package coord
 
 import "fmt"
 
+// restored begins behind a checkpoint.
+func (c *Coord) restored(ev Restored) []Effect {
+	if c.role != Replaying || c.last != 0 {
+		panic("coord: restored after the log was read")
+	}
+	c.last, c.lastHash, c.epoch, c.step = ev.Seq, ev.Hash, ev.Epoch, ev.Step
+	return nil
+}
+
 // record takes a record of the log: during replay, or after a lost append.
 func (c *Coord) record(r Record) []Effect {
 	if c.role == Leading && c.work == nil {

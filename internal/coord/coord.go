@@ -70,6 +70,9 @@ const (
 	Tx    ItemKind = iota // a transaction on tables: shares a step with its neighbours
 	DDL                   // a command: alone, between steps
 	Flush                 // a wait for all that was accepted before it
+	// Checkpoint is the beginning of a checkpoint, which logs nothing, or the record that
+	// ends one: alone, between steps.
+	Checkpoint
 )
 
 // Coord is the state machine of one pipeline on one node.
@@ -122,6 +125,7 @@ const (
 	RecordEpoch
 	RecordStep
 	RecordDDL
+	RecordCheckpoint
 )
 
 // New returns a coord that begins by reading the log.
@@ -178,6 +182,8 @@ func (c *Coord) Step(ev Event) []Effect {
 	switch ev := ev.(type) {
 	case Record:
 		out = c.record(ev)
+	case Restored:
+		out = c.restored(ev)
 	case EndOfLog:
 		out = c.endOfLog()
 	case Submitted:

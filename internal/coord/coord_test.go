@@ -201,3 +201,50 @@ func ExampleCoord() {
 	fmt.Printf("%#v\n", c.Step(EndOfLog{}))
 	// Output: []coord.Effect{coord.Claim{Epoch:0x1}}
 }
+
+func TestCheckpointsStandBetweenSteps(t *testing.T) {
+	c := leading(t, Config{})
+	want(t, c.Step(submit(1, Tx)), Compute{1, []uint64{1}})
+	want(t, c.Step(submit(2, Checkpoint)))
+	want(t, c.Step(submit(3, Tx)))
+	c.Step(Staged{Records: 1, Hash: Hash{2}})
+	want(t, c.Step(Appended{Done}), Publish{1}, Answer{[]uint64{1}, Done}, Execute{2})
+	// It begins: nothing is logged, and steps go on.
+	want(t, c.Step(Staged{}), Forget{}, Answer{[]uint64{2}, Done}, Compute{2, []uint64{3}})
+	c.Step(Staged{Records: 1, Hash: Hash{3}})
+	c.Step(Appended{Done})
+	// It ends: its record is fenced as any other.
+	want(t, c.Step(submit(4, Checkpoint)), Execute{4})
+	want(t, c.Step(Staged{Records: 1, Hash: Hash{4}}), Append{3})
+	want(t, c.Step(Appended{Unknown}), Wake{20_000})
+	want(t, c.Step(Clock{20_000}), Append{3})
+	want(t, c.Step(Appended{WrongSequence}), ReadOn{4})
+	want(t, c.Step(Record{Seq: 4, Kind: RecordEpoch, Epoch: 2, Prev: Hash{3}, Hash: Hash{9}}),
+		Dropped{true, "epoch 2 has taken over from epoch 1"}, Answer{[]uint64{4}, Refused})
+}
+
+func TestGoesOnBehindACheckpoint(t *testing.T) {
+	start := Restored{Seq: 40, Hash: Hash{7}, Epoch: 3, Step: 20}
+	c := New(Config{})
+	want(t, c.Step(start))
+	want(t, c.Step(Record{Seq: 41, Kind: RecordCheckpoint, Epoch: 3, Prev: Hash{7}, Hash: Hash{8}}))
+	want(t, c.Step(Record{Seq: 42, Kind: RecordStep, Step: 21, Epoch: 3, Prev: Hash{8}, Hash: Hash{9}}))
+	want(t, c.Step(EndOfLog{}), Claim{4})
+	want(t, c.Step(Staged{Records: 1, Hash: Hash{10}}), Append{42})
+	want(t, c.Step(Appended{Done}), Lead{4})
+	want(t, c.Step(submit(1, Tx)), Compute{22, []uint64{1}})
+
+	for _, bad := range []Record{
+		{Seq: 41, Kind: RecordCheckpoint, Epoch: 3, Prev: Hash{6}, Hash: Hash{8}},
+		{Seq: 42, Kind: RecordCheckpoint, Epoch: 3, Prev: Hash{7}, Hash: Hash{8}},
+		{Seq: 41, Kind: RecordStep, Step: 20, Epoch: 3, Prev: Hash{7}, Hash: Hash{8}},
+		{Seq: 41, Kind: RecordStep, Step: 21, Epoch: 2, Prev: Hash{7}, Hash: Hash{8}},
+	} {
+		c := New(Config{})
+		c.Step(start)
+		c.Step(bad)
+		if c.Role() != Failed {
+			t.Errorf("%+v after %+v: %v", bad, start, c.Role())
+		}
+	}
+}

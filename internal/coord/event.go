@@ -14,6 +14,15 @@ type Record struct {
 	Step  uint64 // of RecordStep
 }
 
+// Restored says, before anything else, that the state comes from a checkpoint: the
+// records that follow are those after Seq.
+type Restored struct {
+	Seq   uint64 // the last record that is part of it
+	Hash  Hash   // of that record
+	Epoch uint64
+	Step  uint64
+}
+
 // EndOfLog says that every record there is has been given.
 type EndOfLog struct{}
 
@@ -61,6 +70,7 @@ const (
 )
 
 func (Record) event()    {}
+func (Restored) event()  {}
 func (EndOfLog) event()  {}
 func (Submitted) event() {}
 func (Arrived) event()   {}
@@ -84,7 +94,8 @@ type Compute struct {
 	IDs  []uint64
 }
 
-// Execute asks to carry out a command; Staged answers it.
+// Execute asks to carry out a command, or what an item of kind Checkpoint is for;
+// Staged answers it.
 type Execute struct{ ID uint64 }
 
 // Append asks to append what is staged if the log's last sequence is Expect;

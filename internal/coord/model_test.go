@@ -17,6 +17,7 @@ type world struct {
 	nextID uint64
 	acked  map[uint64]bool
 	txs    map[uint64]bool // which of the items are transactions
+	ckpts  map[uint64]bool // which of the items are of checkpoints
 	nonce  uint64
 }
 
@@ -99,6 +100,10 @@ func (w *world) effect(t *rapid.T, n *node) {
 		st.Rejected = rejected
 		n.feed(st)
 	case Execute:
+		if w.ckpts[e.ID] && rapid.Bool().Draw(t, "begins") {
+			n.feed(Staged{}) // the beginning of a checkpoint
+			return
+		}
 		n.feed(w.stage(n, n.c.Epoch(), []RecordKind{RecordDDL}, 0, nil))
 	case Append:
 		w.send(t, n, e)
@@ -174,7 +179,7 @@ func (w *world) read(n *node) {
 // crashes them, and checks what must hold whatever happens.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &world{acked: map[uint64]bool{}, txs: map[uint64]bool{}}
+		w := &world{acked: map[uint64]bool{}, txs: map[uint64]bool{}, ckpts: map[uint64]bool{}}
 		w.start()
 		for range 10 * rapid.IntRange(1, 100).Draw(t, "length") {
 			w.move(t)
@@ -192,20 +197,32 @@ func (w *world) move(t *rapid.T) {
 		w.start()
 	case k == 1 && rapid.IntRange(0, 9).Draw(t, "crash") == 9: // crash and come back with nothing
 		*n = node{c: New(Config{MaxAttempts: 6, StepRows: 4}), reading: 1}
+		w.restore(t, n)
 	case k == 2 && len(w.late) > 0:
 		l := w.late[0]
 		w.late = w.late[1:]
 		w.append(l.expect, l.recs)
 	case k <= 6 && n.leads && n.c.Waiting() < 10:
 		w.nextID++
-		kind := ItemKind(rapid.IntRange(0, 2).Draw(t, "kind"))
-		w.txs[w.nextID] = kind == Tx
+		kind := ItemKind(rapid.IntRange(0, 3).Draw(t, "kind"))
+		w.txs[w.nextID], w.ckpts[w.nextID] = kind == Tx, kind == Checkpoint
 		n.feed(Submitted{[]Item{{ID: w.nextID, Kind: kind, Rows: 1}}})
 	case k == 7 && n.leads:
 		n.feed(Due{At: n.now + int64(rapid.IntRange(-5, 5).Draw(t, "due"))*1000})
 	default:
 		w.run(t, n)
 	}
+}
+
+// restore lets n begin behind any step of the log, as behind a checkpoint.
+func (w *world) restore(t *rapid.T, n *node) {
+	k := rapid.IntRange(-1, len(w.log)-1).Draw(t, "checkpoint")
+	if k < 0 || w.log[k].Kind != RecordStep {
+		return
+	}
+	r := w.log[k].Record
+	n.c.Step(Restored{Seq: r.Seq, Hash: r.Hash, Epoch: r.Epoch, Step: r.Step})
+	n.reading = r.Seq + 1
 }
 
 // run lets n do the next thing it can.

@@ -27,11 +27,14 @@ func (c *Coord) next() []Effect {
 	out := c.flushed()
 	if len(c.items) > 0 {
 		switch c.items[0].Kind {
-		case DDL:
-			id := c.items[0].ID
+		case DDL, Checkpoint:
+			it := c.items[0]
 			c.items = c.items[1:]
-			c.work = &work{kind: RecordDDL, ids: []uint64{id}}
-			return append(out, Execute{ID: id})
+			c.work = &work{kind: RecordDDL, ids: []uint64{it.ID}}
+			if it.Kind == Checkpoint {
+				c.work.kind = RecordCheckpoint
+			}
+			return append(out, Execute{ID: it.ID})
 		case Tx:
 			return append(out, c.compute())
 		}
