@@ -53,6 +53,10 @@ type Record struct {
 	weight        int64
 }
 
+// Weight returns how many more rows of the kind there are, below zero if they went;
+// 0 where the envelope does not tell.
+func (r Record) Weight() int64 { return r.weight }
+
 // ReadEnvelope reads the options envelope and key from o, and checks that cfg's rows
 // fit. What is wrong with the options is kept in o.
 func ReadEnvelope(cfg Config, o *Options) (*Envelope, error) {
@@ -132,7 +136,7 @@ func (e *Envelope) Each(b *batch.Batch, fn func(index int, r Record) error) erro
 		r := Record{key: i, before: -1, after: i, weight: b.Weight(i)}
 		times := int64(1)
 		if e.kind == envelopeAppendOnly {
-			times = r.weight
+			times, r.weight = r.weight, 1
 		}
 		if times < 0 {
 			return fmt.Errorf("envelope append-only: a row is withdrawn")

@@ -15,6 +15,7 @@ const (
 	codeInsufficient       = 10023
 	codeStorageResources   = 10047
 	codeMessageTooLarge    = 10054
+	codeWrongLastID        = 10070
 	codeWrongLastSequence  = 10071
 	codeStoreFailed        = 10077
 	codeWrongLastConstant  = 10164

@@ -38,6 +38,9 @@ func (f *Fabric) OpenExternal(ctx context.Context, stream string) (*ExternalRead
 	return &ExternalReader{f: f, name: stream, created: handle.CachedInfo().Created, handle: handle}, nil
 }
 
+// Atomic reports whether the stream takes atomic batches.
+func (e *ExternalReader) Atomic() bool { return e.handle.CachedInfo().Config.AllowAtomicPublish }
+
 // Created returns when the stream was made. Positions in it mean something only together with this: a client may delete
 // a stream and make another of the same name.
 func (e *ExternalReader) Created() time.Time { return e.created }
@@ -108,6 +111,12 @@ type DurableOptions struct {
 	ExpectLast        *uint64 // the stream's last sequence
 	ExpectLastSubject *uint64 // the sequence of the last message with the same subject, 0 if there is none
 	ExpectStream      string  // the stream that must take it
+	// ExpectLastID is the ID of the stream's last message. Messages that each name the
+	// one before them are stored in order or not at all, whoever else writes there.
+	ExpectLastID string
+	// ID names the message. One that comes again within the stream's window of time for
+	// duplicates is not stored again.
+	ID string
 }
 
 // DurablePub says where a message was stored.
@@ -130,22 +139,7 @@ func (f *Fabric) publishDurable(ctx context.Context, subject string, header Head
 	if f.closing.Load() {
 		return DurablePub{}, ErrClosed
 	}
-	full := make(nats.Header, len(header)+3)
-	for key, values := range header {
-		full[key] = values
-	}
-	expected := uint64(0)
-	if opts.ExpectLast != nil {
-		expected = *opts.ExpectLast
-		full[jetstream.ExpectedLastSeqHeader] = []string{formatUint(expected)}
-	}
-	if opts.ExpectLastSubject != nil {
-		expected = *opts.ExpectLastSubject
-		full[jetstream.ExpectedLastSubjSeqHeader] = []string{formatUint(expected)}
-	}
-	if opts.ExpectStream != "" {
-		full[jetstream.ExpectedStreamHeader] = []string{opts.ExpectStream}
-	}
+	full, expected := opts.header(header)
 	ctx, cancel := f.withTimeout(ctx)
 	defer cancel()
 	reply, err := f.clients.RequestMsgWithContext(ctx, &nats.Msg{Subject: subject, Header: full, Data: data})
@@ -155,15 +149,5 @@ func (f *Fabric) publishDurable(ctx context.Context, subject string, header Head
 	if err = f.sendError(err); err != nil {
 		return DurablePub{}, err
 	}
-	ack, err := parseAck(reply.Data)
-	if err != nil {
-		return DurablePub{}, unknown(err)
-	}
-	if ack.Error != nil {
-		if isWrongSequence(ack.Error) {
-			return DurablePub{}, &WrongSequenceError{Expected: expected, Last: wrongLast(ack.Error)}
-		}
-		return DurablePub{}, writeRefusal(ack.Error)
-	}
-	return DurablePub{Stream: ack.Stream, Seq: ack.Seq}, nil
+	return durablePub(reply.Data, expected)
 }

@@ -17,11 +17,21 @@ const (
 	headerSink  = "Tidemill-Sink"  // name and number of the sink
 	headerStep  = "Tidemill-Step"  // the step
 	headerIndex = "Tidemill-Index" // the change's place in the step
+	// headerWeight is how many more rows of the kind there are, below zero if they went;
+	// not there where the envelope does not tell.
+	headerWeight = "Tidemill-Weight"
 )
 
-// maxAttempts bounds how often one change is sent while others write to its subject
-// or its outcome is unknown.
-const maxAttempts = 8
+const (
+	// maxAttempts bounds how often changes are sent while others write to their subject
+	// or their outcome is unknown, and none gets in.
+	maxAttempts = 8
+	// maxWindow and maxWindowBytes bound the changes on their way to a stream.
+	maxWindow      = 256
+	maxWindowBytes = 4 << 20
+)
+
+const _ = uint(fabric.MaxPublishWindow - maxWindow)
 
 // searchTimeout bounds the search of a stream for our last message.
 const searchTimeout = time.Minute
@@ -61,6 +71,9 @@ type target struct {
 	found bool
 	step  uint64
 	index int
+	// window is how many changes are sent at once.
+	window int
+	atomic bool // the stream takes them as one batch
 }
 
 // covers reports whether the change is there.
@@ -101,52 +114,146 @@ func (s *Sink) Run(ctx context.Context, from connector.Outlet) error {
 	}
 }
 
-// publish sends the changes of one step that are not there yet.
+// change is a record on its way.
+type change struct {
+	step   uint64
+	index  int
+	weight int64
+	data   []byte
+}
+
+// publish sends the changes of one step that are not there yet, a window of them at
+// a time.
 func (s *Sink) publish(ctx context.Context, t *target, step uint64, b *batch.Batch) error {
-	var buf []byte
-	return s.envelope.Each(b, func(k int, r connector.Record) error {
+	var win []change
+	var buf []byte // of win's data
+	send := func() error {
+		err := s.send(ctx, t, win)
+		clear(win)
+		win, buf = win[:0], buf[:0]
+		if err != nil {
+			return fmt.Errorf("sink %q, step %d: %w", s.cfg.Name, step, err)
+		}
+		return nil
+	}
+	err := s.envelope.Each(b, func(k int, r connector.Record) error {
 		if t.covers(step, k) {
 			return nil
 		}
-		buf = s.envelope.AppendBody(buf[:0], b, r, step, k)
-		if err := s.send(ctx, t, step, k, buf); err != nil {
-			return fmt.Errorf("sink %q, step %d, change %d: %w", s.cfg.Name, step, k, err)
+		at := len(buf)
+		buf = s.envelope.AppendBody(buf, b, r, step, k)
+		win = append(win, change{step: step, index: k, weight: r.Weight(), data: buf[at:len(buf):len(buf)]})
+		if len(win) < maxWindow && len(buf) < maxWindowBytes {
+			return nil
 		}
-		return nil
+		return send()
 	})
+	if err != nil || len(win) == 0 {
+		return err
+	}
+	return send()
 }
 
-// send publishes one change, once.
-func (s *Sink) send(ctx context.Context, t *target, step uint64, index int, data []byte) error {
-	header := fabric.Header{headerSink: {s.identity()}, headerStep: {strconv.FormatUint(step, 10)}, headerIndex: {strconv.Itoa(index)}}
+// send publishes changes in order, each once. Each is fenced by the one before it, so
+// that none is stored without those before it: the first by the subject's last
+// sequence, the others by the ID of the one before. That is the stream's last message
+// unless others write to the stream meanwhile; then fewer are sent at once.
+func (s *Sink) send(ctx context.Context, t *target, win []change) error {
 	var err error
-	for range maxAttempts {
+	for tries := 0; len(win) > 0; tries++ {
+		if tries == maxAttempts {
+			return err
+		}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if t.stream == "" {
-			return s.cfg.Fabric.Publish(s.subject, header, data)
+			return s.sendPlain(win)
 		}
-		var pub fabric.DurablePub
-		pub, err = s.cfg.Fabric.PublishDurable(ctx, s.subject, header, data, fabric.DurableOptions{ExpectLastSubject: &t.last, ExpectStream: t.stream})
+		n := min(len(win), max(t.window, 1))
+		var stored int
+		var last fabric.DurablePub
+		if stored, last, err = s.sendSome(ctx, t, win[:n]); stored > 0 {
+			c := win[stored-1]
+			t.last, t.found, t.step, t.index = last.Seq, true, c.step, c.index
+			win = win[stored:]
+			tries = 0
+		}
 		switch {
 		case err == nil:
-			*t = target{stream: t.stream, last: pub.Seq, found: true, step: step, index: index}
-			return nil
-		case errors.Is(err, fabric.ErrUnknown): // the same again: the fence lets one of them in
-		case errors.Is(err, fabric.ErrWrongSequence), errors.Is(err, fabric.ErrNoStream):
+			t.window = min(2*max(t.window, 1), maxWindow)
+		case errors.Is(err, fabric.ErrUnknown), errors.Is(err, fabric.ErrWrongSequence), errors.Is(err, fabric.ErrNoStream):
 			found, ferr := s.find(ctx)
 			if ferr != nil {
 				return ferr
 			}
-			if *t = found; t.covers(step, index) {
-				return nil
+			found.window = max(n/2, 1)
+			*t = found
+			for len(win) > 0 && t.covers(win[0].step, win[0].index) {
+				win = win[1:]
 			}
 		default:
 			return err
 		}
 	}
-	return err
+	return nil
+}
+
+// sendSome publishes changes at once. It returns how many from the first on are
+// stored, and where the last of these is.
+func (s *Sink) sendSome(ctx context.Context, t *target, win []change) (stored int, last fabric.DurablePub, err error) {
+	msgs := s.messages(t, win)
+	if !t.atomic || len(msgs) == 1 {
+		return s.cfg.Fabric.PublishDurableAll(ctx, s.subject, msgs)
+	}
+	for i := range msgs[1:] {
+		msgs[i+1].Options.ExpectLastID = "" // the whole batch is stored or nothing of it
+	}
+	if last, err = s.cfg.Fabric.PublishDurableBatch(ctx, s.subject, msgs); err != nil {
+		return 0, last, err
+	}
+	return len(win), last, nil
+}
+
+// messages gives changes their headers and fences.
+func (s *Sink) messages(t *target, win []change) []fabric.DurableMsg {
+	msgs := make([]fabric.DurableMsg, len(win))
+	for i := range win {
+		c := &win[i]
+		msgs[i] = fabric.DurableMsg{Header: s.header(c), Data: c.data, Options: fabric.DurableOptions{ExpectStream: t.stream, ID: s.id(c)}}
+		if i == 0 {
+			msgs[i].Options.ExpectLastSubject = &t.last
+		} else {
+			msgs[i].Options.ExpectLastID = s.id(&win[i-1])
+		}
+	}
+	return msgs
+}
+
+// sendPlain publishes to whoever listens.
+func (s *Sink) sendPlain(win []change) error {
+	for i := range win {
+		h := s.header(&win[i])
+		h[headerID] = []string{s.id(&win[i])}
+		if err := s.cfg.Fabric.Publish(s.subject, h, win[i].data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Sink) header(c *change) fabric.Header {
+	h := fabric.Header{headerSink: {s.identity()}, headerStep: {strconv.FormatUint(c.step, 10)}, headerIndex: {strconv.Itoa(c.index)}}
+	if c.weight != 0 {
+		h[headerWeight] = []string{strconv.FormatInt(c.weight, 10)}
+	}
+	return h
+}
+
+// id names a change among all that were ever sent: the sink, the step, and the place
+// in it.
+func (s *Sink) id(c *change) string {
+	return fmt.Sprintf("%s/%d/%d", s.identity(), c.step, c.index)
 }
 
 func (s *Sink) identity() string { return fmt.Sprintf("%s/%d", s.cfg.Name, s.cfg.ID) }
@@ -160,11 +267,12 @@ func (s *Sink) find(ctx context.Context) (target, error) {
 	if err != nil {
 		return target{}, err
 	}
-	t := target{stream: name}
+	t := target{stream: name, window: maxWindow}
 	ext, err := s.cfg.Fabric.OpenExternal(ctx, name)
 	if err != nil {
 		return t, err
 	}
+	t.atomic = ext.Atomic()
 	rec, err := ext.LastFor(ctx, s.subject)
 	if errors.Is(err, fabric.ErrNotFound) {
 		return t, nil
