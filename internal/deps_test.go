@@ -38,6 +38,7 @@ var layers = map[string]string{
 	"pgserver":  "session sql format batch types",
 	"httpapi":   "session sql format batch types",
 	"shell":     "types",
+	"backup":    "ckpt fabric wire state batch types",
 	"node":      "*",
 	// Test only: nothing but tests and each other may import these.
 	"e2e":     "*",
