@@ -219,6 +219,7 @@ func (c *Circuit) pushBlocks(to edge, b *batch.Batch) {
 	}
 	for lo := 0; lo < b.N; lo += batch.BlockRows {
 		c.deliver(to, batch.Slice(b, lo, min(lo+batch.BlockRows, b.N)))
+		c.memory.Rest()
 	}
 }
 
@@ -265,13 +266,21 @@ func (c *Circuit) switchTo(n *running) *running {
 // account brings n's share of the memory up to date and checks the limits.
 func (c *Circuit) account(n *running) {
 	c.recount(n)
-	if c.opt.MaxStateBytes > 0 && c.bytes > c.opt.MaxStateBytes && c.step.fail == nil {
+	if c.opt.MaxStateBytes > 0 && c.bytes > c.opt.MaxStateBytes && c.step.fail == nil && c.fixed() > c.opt.MaxStateBytes {
 		c.step.fail = c.memoryError()
 	}
 	c.blocks++
 	if c.opt.Stop != nil && c.blocks%stopEvery == 0 && c.step.fail == nil && c.opt.Stop() {
 		c.step.fail = errStopped()
 	}
+}
+
+// fixed is how much of the operators' memory cannot leave it.
+func (c *Circuit) fixed() int64 {
+	if c.opt.Backing == nil || c.opt.Budget == nil {
+		return c.bytes
+	}
+	return c.bytes - c.memory.Size()
 }
 
 // recount brings n's share of the memory up to date.
@@ -292,7 +301,7 @@ func (c *Circuit) memoryError() error {
 			most = n
 		}
 	}
-	return memoryError(most.label(), most.bytes, c.bytes, c.opt.MaxStateBytes)
+	return memoryError(most.label(), most.bytes, c.fixed(), c.opt.MaxStateBytes)
 }
 
 // Emit implements Emitter.
@@ -318,7 +327,7 @@ func (c *Circuit) RunStage(k int) error {
 			if c.opt.Clock != nil {
 				c.switchTo(n)
 			}
-			x.receive(&n.emit)
+			x.receive(&n.emit, c.memory)
 			c.account(n)
 		}
 	}

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -65,9 +66,13 @@ func (x *exchange) Push(_ *Step, _ int, b *batch.Batch, out Emitter) {
 }
 
 // receive emits what the other workers have for this one, in the order of the workers.
-func (x *exchange) receive(out Emitter) {
+// Between the blocks nobody holds a slice of m's pages.
+func (x *exchange) receive(out Emitter, m *state.Memory) {
 	for _, s := range x.from {
-		s.to[x.worker].each(out.Emit)
+		s.to[x.worker].each(func(b *batch.Batch) {
+			out.Emit(b)
+			m.Rest()
+		})
 	}
 }
 

@@ -17,8 +17,8 @@ type Options struct {
 	// Workers is how many circuits share the work, 1 to batch.Shards. Shard s belongs
 	// to worker s % Workers. 0 means 1.
 	Workers int
-	// MaxStateBytes bounds the memory of all operators together; past it the step
-	// fails with 53200. 0 means no limit.
+	// MaxStateBytes bounds the memory of all operators together, without what can leave
+	// memory by Backing and Budget; past it the step fails with 53200. 0 means no limit.
 	MaxStateBytes int64
 	Zone          *time.Location // session time zone; nil means UTC
 	Params        []types.Value  // values of parameters
@@ -188,7 +188,7 @@ func (g *Group) check() error {
 			g.fail = c.step.fail
 			return g.fail
 		}
-		bytes += c.bytes
+		bytes += c.fixed()
 	}
 	if g.opt.MaxStateBytes > 0 && bytes > g.opt.MaxStateBytes {
 		g.fail = g.memoryError(bytes)
@@ -243,7 +243,7 @@ func (g *Group) EndStep() ([]Result, StepErrors, error) {
 			}
 		}
 		// Merging takes twice their size besides.
-		if held := g.StateBytes(); len(parts) > 1 && g.opt.MaxStateBytes > 0 && held+2*size > g.opt.MaxStateBytes {
+		if held := g.fixed(); len(parts) > 1 && g.opt.MaxStateBytes > 0 && held+2*size > g.opt.MaxStateBytes {
 			g.fail = memoryError(n.label(), 3*size, held+2*size, g.opt.MaxStateBytes)
 			return nil, StepErrors{}, g.fail
 		}
@@ -353,7 +353,17 @@ func (g *Group) Counters() []Counters {
 	return out
 }
 
-// StateBytes returns the memory that all operators hold, as of the last step.
+// fixed is how much of all operators' memory cannot leave it.
+func (g *Group) fixed() int64 {
+	sum := int64(0)
+	for _, c := range g.circuits {
+		sum += c.fixed()
+	}
+	return sum
+}
+
+// StateBytes returns the size of what all operators hold, in memory or not, as of the
+// last step.
 func (g *Group) StateBytes() int64 {
 	sum := int64(0)
 	for _, c := range g.circuits {

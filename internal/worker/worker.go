@@ -4,15 +4,16 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
-	"runtime/debug"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/flow"
+	"github.com/tidemill/tidemill/internal/state"
 )
 
 // smallStep is how many rows a circuit is fed in the calling goroutine alone:
@@ -22,7 +23,8 @@ const smallStep = 2048
 // Worker runs circuits. One goroutine at a time uses it. After an error it is
 // spent: the state of its circuits is somewhere between two steps.
 type Worker struct {
-	workers  int
+	cfg      Config
+	step     uint64             // the last one
 	circuits []*circuit         // each after those it reads
 	marks    map[string][]int64 // of every relation that has some, as of the last step
 	failed   error              // of the step that spent it
@@ -30,13 +32,31 @@ type Worker struct {
 	stop     func() bool        // ends a step; nil: nothing does
 }
 
+// Config says how a worker's circuits run. What they compute does not depend on it.
+type Config struct {
+	// Lanes is into how many parts each circuit's work and state are cut, 1 to
+	// batch.Shards; 0: as many as Threads. State can be restored into as many only.
+	Lanes int
+	// Threads is how many goroutines run them; 0: 1.
+	Threads int
+	// Backing keeps state that is not in memory, and Budget bounds that which is. With
+	// both, state leaves memory when there is too much of it, and the limit of Bound is
+	// for what cannot. nil: all state is in memory.
+	Backing state.Backing
+	Budget  *state.Budget
+	// CheckWrites makes Freeze look for writes that nobody announced; for tests.
+	CheckWrites bool
+}
+
 type circuit struct {
-	key    string
-	spec   *flow.Spec
-	group  *flow.Group
-	inputs []string // relations it reads, in order of the spec
-	next   int64    // the logical time at which it wants a step even without input
-	marks  []int64  // of its result after the last step, owned by the group
+	key     string
+	spec    *flow.Spec
+	owner   uint64
+	threads int
+	group   *flow.Group
+	inputs  []string // relations it reads, in order of the spec
+	next    int64    // the logical time at which it wants a step even without input
+	marks   []int64  // of its result after the last step, owned by the group
 }
 
 // Output is what a step changed in one circuit's result.
@@ -60,39 +80,89 @@ func (e *PanicError) Error() string {
 	return fmt.Sprintf("circuit %s: panic: %v", e.Circuit, e.Value)
 }
 
-// New returns a worker whose circuits run on so many goroutines each, at least 1.
-func New(workers int) *Worker {
-	return &Worker{workers: max(workers, 1), marks: map[string][]int64{}}
+// FaultError says that state of a circuit could not be read back from where it was
+// kept, or not be put there. The worker is spent; a checkpoint may bring the circuits
+// back.
+type FaultError struct {
+	Circuit string
+	Err     *state.FaultError
 }
+
+func (e *FaultError) Error() string {
+	return fmt.Sprintf("circuit %s: %v", e.Circuit, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *FaultError) Unwrap() error { return e.Err }
+
+// New returns a worker whose circuits run on so many goroutines each, at least 1, and
+// keep their state in memory.
+func New(workers int) *Worker { return Open(Config{Threads: workers}) }
+
+// Open returns a worker without circuits.
+func Open(cfg Config) *Worker {
+	cfg.Threads = max(cfg.Threads, 1)
+	if cfg.Lanes == 0 {
+		cfg.Lanes = cfg.Threads
+	}
+	return &Worker{cfg: cfg, marks: map[string][]int64{}}
+}
+
+// Lanes returns into how many parts the circuits are cut.
+func (w *Worker) Lanes() int { return w.cfg.Lanes }
 
 // Circuit is a circuit that is built and filled, but not yet part of the steps.
 type Circuit struct{ c *circuit }
 
 // Build makes a circuit. key is the name of what it computes, under which other
-// circuits read it.
+// circuits read it. The worker sets what its Config says in opt; of two circuits of
+// the same key, one made after the other, opt.Owner tells the records apart, or if it
+// is 0 the last step.
 func (w *Worker) Build(key string, spec *flow.Spec, opt flow.Options) (*Circuit, error) {
-	opt.Workers = w.workers
+	if opt.Owner == 0 {
+		opt.Owner = w.step
+	}
+	opt.Owner = owner(key, opt.Owner)
+	c, err := w.build(key, spec, opt)
+	if err != nil {
+		return nil, fmt.Errorf("build circuit %s: %w", key, err)
+	}
+	for _, rel := range c.inputs {
+		if m := w.marks[rel]; m != nil {
+			c.group.SetMarks(rel, m)
+		}
+	}
+	return &Circuit{c}, nil
+}
+
+// owner is the name of a circuit's records, of 40 bits.
+func owner(key string, made uint64) uint64 {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %s", made, key)
+	return h.Sum64() >> 24
+}
+
+func (w *Worker) build(key string, spec *flow.Spec, opt flow.Options) (*circuit, error) {
+	opt.Workers, opt.Backing, opt.Budget, opt.CheckWrites = w.cfg.Lanes, w.cfg.Backing, w.cfg.Budget, w.cfg.CheckWrites
 	if opt.Clock == nil {
 		start := time.Now()
 		opt.Clock = func() int64 { return int64(time.Since(start)) }
 	}
 	g, err := flow.New(spec, opt)
 	if err != nil {
-		return nil, fmt.Errorf("build circuit %s: %w", key, err)
+		return nil, err
 	}
-	c := &circuit{key: key, spec: spec, group: g, next: g.NextTime()}
+	c := &circuit{key: key, spec: spec, owner: opt.Owner, threads: w.cfg.Threads, group: g, next: g.NextTime()}
 	for i := range spec.Nodes {
 		if in, ok := spec.Nodes[i].Op.(*flow.Input); ok && !slices.Contains(c.inputs, in.Rel) {
 			c.inputs = append(c.inputs, in.Rel)
 		}
 	}
-	for _, rel := range c.inputs {
-		if m := w.marks[rel]; m != nil {
-			g.SetMarks(rel, m)
-		}
-	}
-	return &Circuit{c}, nil
+	return c, nil
 }
+
+// Close frees the state of a circuit that is not added.
+func (c *Circuit) Close() { c.c.group.Close() }
 
 // Inputs lists the relations that the circuit reads.
 func (c *Circuit) Inputs() []string { return c.c.inputs }
@@ -103,11 +173,19 @@ func (c *Circuit) Bound(maxBytes int64, stop func() bool) { c.c.group.Bound(maxB
 
 // Fill runs the circuit's first step: feed pushes all that its inputs hold. The marks
 // are those of the last step when the circuit was built. A circuit whose Fill failed
-// is dropped; nothing else has changed.
+// is closed; nothing else has changed.
 func (c *Circuit) Fill(step uint64, now int64, feed func(push func(rel string, b *batch.Batch) error) error) (Output, error) {
-	c.c.group.BeginStep(int64(step), now)
+	out, err := c.fill(step, now, feed)
+	if err != nil {
+		c.Close()
+	}
+	return out, err
+}
+
+func (c *Circuit) fill(step uint64, now int64, feed func(push func(rel string, b *batch.Batch) error) error) (Output, error) {
 	next := 0
 	err := c.c.guard(func() error {
+		c.c.group.BeginStep(int64(step), now)
 		return feed(func(rel string, b *batch.Batch) error {
 			if !slices.Contains(c.c.inputs, rel) || b.Len() == 0 {
 				return nil
@@ -123,8 +201,8 @@ func (c *Circuit) Fill(step uint64, now int64, feed func(push func(rel string, b
 }
 
 // Bound limits what each circuit may hold in the steps to come to maxBytes, 0 for no
-// limit. A step that goes past it fails, and so does one in the middle of which stop,
-// if not nil, reports true.
+// limit; what can leave memory does not count. A step that goes past it fails, and so
+// does one in the middle of which stop, if not nil, reports true.
 func (w *Worker) Bound(maxBytes int64, stop func() bool) {
 	w.bound, w.stop = maxBytes, stop
 	for _, c := range w.circuits {
@@ -142,8 +220,22 @@ func (w *Worker) Add(c *Circuit) {
 
 // Remove takes a circuit out and frees its state. What reads it went before.
 func (w *Worker) Remove(key string) {
-	w.circuits = slices.DeleteFunc(w.circuits, func(c *circuit) bool { return c.key == key })
+	w.circuits = slices.DeleteFunc(w.circuits, func(c *circuit) bool {
+		if c.key == key {
+			c.group.Close()
+		}
+		return c.key == key
+	})
 	delete(w.marks, key)
+}
+
+// Close frees the state of all circuits. The worker is not to be used any more.
+func (w *Worker) Close() {
+	for _, c := range w.circuits {
+		c.group.Close()
+	}
+	w.circuits = nil
+	w.failed = errors.New("the worker is closed")
 }
 
 // Marks returns the marks of relation rel's columns as of the last step, nil if it
@@ -169,12 +261,40 @@ func (w *Worker) Step(n uint64, now int64, feeds []flow.Feed) ([]Output, error) 
 	if w.failed != nil {
 		return nil, fmt.Errorf("step %d: an earlier step failed: %w", n, w.failed)
 	}
-	out, err := w.step(n, now, feeds)
-	w.failed = err
-	return out, err
+	w.step = n
+	out, err := w.run(n, now, feeds)
+	if err == nil {
+		err = w.rest()
+	}
+	if err != nil {
+		w.failed = err
+		return nil, err
+	}
+	return out, nil
 }
 
-func (w *Worker) step(n uint64, now int64, feeds []flow.Feed) ([]Output, error) {
+// Rest lets state leave memory if there is too much of it. The end of a step does so
+// too. An error spends the worker.
+func (w *Worker) Rest() error {
+	if w.failed == nil {
+		w.failed = w.rest()
+	}
+	return w.failed
+}
+
+func (w *Worker) rest() error {
+	if w.cfg.Budget == nil || w.cfg.Budget.Over() == 0 {
+		return nil
+	}
+	for _, c := range w.circuits {
+		if err := c.guard(func() error { c.group.Rest(); return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *Worker) run(n uint64, now int64, feeds []flow.Feed) ([]Output, error) {
 	changed := make(map[string][]*batch.Batch, len(feeds))
 	moved := map[string]bool{} // relations whose marks have
 	for _, f := range feeds {
@@ -196,8 +316,11 @@ func (w *Worker) step(n uint64, now int64, feeds []flow.Feed) ([]Output, error) 
 		if rows == 0 && !due {
 			continue
 		}
-		c.group.BeginStep(int64(n), now)
-		if err := c.feed(changed, rows); err != nil {
+		err := c.guard(func() error { c.group.BeginStep(int64(n), now); return nil })
+		if err == nil {
+			err = c.feed(changed, rows)
+		}
+		if err != nil {
 			return nil, err
 		}
 		o, err := c.finish(rows > smallStep)
@@ -300,49 +423,14 @@ func (c *circuit) finish(large bool) (Output, error) {
 			return err
 		}
 		o = Output{Key: c.key, Batch: results[0].Batch, Digest: results[0].Digest, Errors: errs, Marks: results[0].Marks}
+		c.next, c.marks = c.group.NextTime(), o.Marks
 		return nil
 	})
-	c.next, c.marks = c.group.NextTime(), o.Marks
 	return o, err
 }
 
-// each calls fn for every worker, in goroutines of their own if large, and waits
-// for all. It returns the error of the first worker that has one.
-func (c *circuit) each(large bool, fn func(worker int) error) error {
-	n := c.group.Workers()
-	errs := make([]error, n)
-	if !large || n == 1 {
-		for k := range n {
-			if errs[k] = c.guard(func() error { return fn(k) }); errs[k] != nil {
-				return errs[k]
-			}
-		}
-		return nil
-	}
-	var wg sync.WaitGroup
-	for k := range n {
-		wg.Go(func() { errs[k] = c.guard(func() error { return fn(k) }) })
-	}
-	wg.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// guard turns a panic into an error.
-func (c *circuit) guard(fn func() error) (err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = &PanicError{Circuit: c.key, Value: v, Stack: debug.Stack()}
-		}
-	}()
-	return fn()
-}
-
-// StateBytes returns the memory that the circuit of that key holds, 0 if there is none.
+// StateBytes returns the size of the state of the circuit of that key, in memory or
+// not, 0 if there is none.
 func (w *Worker) StateBytes(key string) int64 {
 	for _, c := range w.circuits {
 		if c.key == key {
@@ -352,7 +440,16 @@ func (w *Worker) StateBytes(key string) int64 {
 	return 0
 }
 
-// TotalBytes returns the memory that all circuits hold.
+// HeldBytes returns how much of the circuits' state is in memory.
+func (w *Worker) HeldBytes() int64 {
+	sum := int64(0)
+	for _, c := range w.circuits {
+		sum += c.group.HeldBytes()
+	}
+	return sum
+}
+
+// TotalBytes returns the size of the state of all circuits, in memory or not.
 func (w *Worker) TotalBytes() int64 {
 	sum := int64(0)
 	for _, c := range w.circuits {
