@@ -108,6 +108,15 @@ func (m *Memory) Close() {
 // Held returns the bytes in memory.
 func (m *Memory) Held() int64 { return m.held }
 
+// Size returns the bytes of all arrays, in memory or not.
+func (m *Memory) Size() int64 {
+	n := int64(0)
+	for _, p := range m.arrays {
+		n += p.Bytes()
+	}
+	return n
+}
+
 // Faults returns how many pages have been read back.
 func (m *Memory) Faults() int64 { return m.faults }
 
