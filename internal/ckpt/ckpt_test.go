@@ -200,7 +200,6 @@ func TestCheckpointsAreReadAfterReopening(t *testing.T) {
 	}
 }
 
-
 func TestPruneLeavesWhatIsKept(t *testing.T) {
 	dir := t.TempDir()
 	rng := rand.New(rand.NewPCG(2, 1))
