@@ -21,6 +21,9 @@ import (
 // maxLineBytes bounds one record of a sink's file when it is read again.
 const maxLineBytes = 64 << 20
 
+// tornBytes is how much of a damaged record is looked at: more than a page of any file system.
+const tornBytes = 128 << 10
+
 // writeBytes is how much is written at once.
 const writeBytes = 1 << 20
 
@@ -79,7 +82,7 @@ type tail struct {
 
 // follows reports whether a record (step, index) may stand behind t.
 func (t tail) follows(step uint64, index int) bool {
-	return !t.found || step > t.step || step == t.step && index == t.index+1
+	return !t.found || step > t.step && index == 0 || step == t.step && index == t.index+1
 }
 
 // Run implements connector.Sink.
@@ -108,6 +111,9 @@ func (s *Sink) run(ctx context.Context, from connector.Outlet) error {
 	if t.found && t.step > after {
 		s.logf("the file has changes up to step %d already, %d was reported", t.step, after)
 		after = t.step - 1
+	}
+	if t.found && t.step < after {
+		s.logf("the file ends with step %d, changes up to step %d were delivered to it: some are gone from it", t.step, after)
 	}
 	for {
 		step, b, err := from.Next(ctx, after)
@@ -180,11 +186,11 @@ func (s *Sink) recover(f *os.File, done uint64) (tail, error) {
 		if t, err = s.scanCSV(f, info.Size()); err != nil {
 			return t, err
 		}
-	} else if t, err = s.scanJSON(f, info.Size()); err != nil {
+	} else if t, err = s.scanJSON(f, info.Size(), done); err != nil {
 		return t, err
 	}
 	if t.end < info.Size() {
-		if t.damaged && t.step <= done {
+		if t.damaged && t.step <= done && !s.torn(f, t.end, done) {
 			return t, fmt.Errorf("byte %d: %w", t.end, errForeign)
 		}
 		s.logf("%d bytes of a record that was not completed are cut off the file", info.Size()-t.end)
@@ -205,6 +211,24 @@ func (s *Sink) recover(f *os.File, done uint64) (tail, error) {
 		return t, err
 	}
 	return t, syncDir(filepath.Dir(s.path))
+}
+
+// torn reports whether what stands at off is what a power cut leaves of records of
+// steps after done, which were not synced: pages that were never written read as
+// zeros, and others may be whole.
+func (s *Sink) torn(f *os.File, off int64, done uint64) bool {
+	b := make([]byte, tornBytes)
+	n, _ := f.ReadAt(b, off)
+	line, _, _ := bytes.Cut(b[:n], []byte{'\n'})
+	if bytes.IndexByte(line, 0) >= 0 {
+		return true
+	}
+	if !s.csv {
+		line = bytes.TrimPrefix(line, []byte(`{"`+connector.StepName+`":`))
+	}
+	digits, _, ok := bytes.Cut(line, []byte{','})
+	step, err := strconv.ParseUint(string(digits), 10, 64)
+	return ok && err == nil && step > done
 }
 
 var errForeign = errors.New("it holds something that this sink did not write; name another file")
@@ -241,9 +265,10 @@ func (c *scanner) take(n int) {
 	c.off += int64(n)
 }
 
-// scanJSON finds the last record. It begins near the end: a line that is whole and
-// fits shows that those before it do, because each step is synced before the next.
-func (s *Sink) scanJSON(f *os.File, size int64) (tail, error) {
+// scanJSON finds the last record. It begins near the end, but in a step that was
+// reported as delivered: that it is whole, and everything before it, is certain,
+// because each step is synced before it is reported.
+func (s *Sink) scanJSON(f *os.File, size int64, done uint64) (tail, error) {
 	var t tail
 	if size == 0 {
 		return t, nil
@@ -256,6 +281,7 @@ func (s *Sink) scanJSON(f *os.File, size int64) (tail, error) {
 			c.off--
 		}
 		aligned := c.off == 0
+		certain := aligned
 		for {
 			nl := bytes.IndexByte(c.buf, '\n')
 			if nl < 0 {
@@ -278,8 +304,11 @@ func (s *Sink) scanJSON(f *os.File, size int64) (tail, error) {
 				break
 			}
 			t = tail{found: true, step: step, index: index, end: c.off}
+			if certain = certain || step <= done; !certain {
+				break
+			}
 		}
-		if t.found {
+		if t.found && certain {
 			return t, nil
 		}
 		if size <= back {
@@ -370,6 +399,9 @@ func recordEnd(b []byte) int {
 func csvPosition(rec []byte) (step uint64, index int, ok bool) {
 	a, rest, ok1 := bytes.Cut(rec, []byte(","))
 	b, _, ok2 := bytes.Cut(rest, []byte(","))
+	if bytes.IndexByte(rec, 0) >= 0 { // no text has one: it was not written
+		return 0, 0, false
+	}
 	step, err1 := strconv.ParseUint(string(a), 10, 64)
 	index, err2 := strconv.Atoi(string(b))
 	return step, index, ok1 && ok2 && err1 == nil && err2 == nil
