@@ -152,13 +152,7 @@ func withStore(dir string, fn func(*ckpt.Store) error) error {
 
 // log reads a log from its first record to its last.
 func (v *verifier) log(ctx context.Context, r records, name string) error {
-	c := Checked{What: "log", Name: name}
-	switch {
-	case strings.HasPrefix(name, "SRC_"):
-		c.What = "source"
-	case strings.HasPrefix(name, "SINK_"):
-		c.What = "sink"
-	}
+	c := Checked{What: logKind(name), Name: name}
 	first, last, err := r.bounds(ctx)
 	if err != nil {
 		return err
@@ -182,6 +176,17 @@ func (v *verifier) log(ctx context.Context, r records, name string) error {
 	}
 	v.report(c)
 	return nil
+}
+
+// logKind says what a log of that name is for.
+func logKind(name string) string {
+	switch {
+	case strings.HasPrefix(name, "SRC_"):
+		return "source"
+	case strings.HasPrefix(name, "SINK_"):
+		return "sink"
+	}
+	return "log"
 }
 
 // walker checks the records of a log one after the other.

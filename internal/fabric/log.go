@@ -36,6 +36,8 @@ type LogConfig struct {
 	// MaxBytes bounds the log on disk; an append beyond it is refused with ErrNoSpace, nothing old is dropped.
 	// Zero: no bound but the node's.
 	MaxBytes int64
+	// FirstSeq is the sequence of the first record of a log that is made. Zero: 1.
+	FirstSeq uint64
 }
 
 // Record is one record of a log.
@@ -96,6 +98,7 @@ func (l *Log) create(ctx context.Context, cfg LogConfig) (jetstream.Stream, erro
 		Replicas: max(cfg.Replicas, 1),
 		MaxBytes: orUnlimited(cfg.MaxBytes),
 		MaxMsgs:  -1, MaxMsgsPerSubject: -1,
+		FirstSeq:           cfg.FirstSeq,
 		MaxMsgSize:         MaxPayloadBytes,
 		Discard:            jetstream.DiscardNew,
 		Retention:          jetstream.LimitsPolicy,
