@@ -53,10 +53,16 @@ func (w *World) operate() {
 		if !c.p.feeding {
 			c.p.feeding = true
 			w.begin(c, "feed", func() {
-				w.feed(c)
+				if k := w.IntN(2 * len(w.feeders)); k < len(w.feeders) {
+					w.feedNamed(c, w.feeders[k])
+				} else {
+					w.feed(c)
+				}
 				c.p.feeding = false
 			})
 		}
+	case n < 88:
+		w.begin(c, "follow", func() { w.follow(c) })
 	case n < 95:
 		w.begin(c, "read", func() { w.read(c) })
 	case n < 98:
@@ -121,9 +127,12 @@ func (w *World) judge(c *client, what string, r result) outcome {
 		w.exec(c, "ROLLBACK")
 	}
 	var te *types.Error
-	if !errors.As(r.err, &te) || fatal(r.err) {
+	if !errors.As(r.err, &te) || broken(r.err) {
 		w.fail("%s: %v", what, r.err)
 		return unknown
+	}
+	if te.Code == types.CodeInternal && c.p.faulty && unread(te) {
+		return refused
 	}
 	switch te.Code {
 	case "08007":
@@ -293,23 +302,13 @@ func (w *World) writeSeveral(c *client) {
 
 // feed gives rows to the source that takes requests.
 func (w *World) feed(c *client) {
-	m := w.number()
-	var body strings.Builder
-	good := 0
-	for range 1 + w.IntN(4) {
-		if w.IntN(10) == 0 {
-			body.WriteString("not a row\n")
-			continue
-		}
-		good++
-		fmt.Fprintf(&body, "%d %d %d %d\n", w.IntN(3), w.eventSeconds()-pgEpochSeconds, w.IntN(10), m)
-	}
-	w.note("%s feed %q", c.name, body.String())
+	m, body, good := w.request()
+	w.note("%s feed %q", c.name, body)
 	def, err := c.p.eng.Snapshot().Catalog.Resolve([]string{"public"}, "", "src")
 	if err != nil {
 		return // it is not made yet, or dropped
 	}
-	got, err := c.p.eng.Receive(background(), engine.Delivery{Name: "src", Body: []byte(body.String())})
+	got, err := c.p.eng.Receive(background(), engine.Delivery{Name: "src", Body: []byte(body)})
 	pos := got.Position
 	if c.p.dead {
 		return
@@ -339,4 +338,10 @@ func (w *World) feed(c *client) {
 			w.fail("rows of operation %d were acknowledged in block %d, the stream has %d", m, pos, n)
 		}
 	}
+}
+
+// unread reports whether an error says that a log could not be read to where it must go.
+func unread(err error) bool {
+	text := fmt.Sprint(err)
+	return strings.Contains(text, "its stream ends at") || strings.Contains(text, fabric.ErrUnavailable.Error())
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
@@ -40,7 +41,7 @@ type shadow struct {
 	where   map[int64]place // of each marker in tables
 	refused map[int64]bool  // markers that may not come any more
 	views   map[catalog.ID]*digests
-	made    map[string]int // how often each statement of DDL is in the log
+	gone    map[string]bool // logs of sources that were dropped
 }
 
 // ckptRecord is a CKPT record of the log.
@@ -98,7 +99,7 @@ type stream struct {
 
 func newShadow(fail func(string, ...any), sometimes func(string)) *shadow {
 	return &shadow{fail: fail, sometimes: sometimes, cat: catalog.New(nil), tables: map[catalog.ID]*content{}, at: map[catalog.ID]uint64{},
-		streams: map[string]*stream{}, where: map[int64]place{}, refused: map[int64]bool{}, views: map[catalog.ID]*digests{}, made: map[string]int{}}
+		streams: map[string]*stream{}, where: map[int64]place{}, refused: map[int64]bool{}, views: map[catalog.ID]*digests{}, gone: map[string]bool{}}
 }
 
 // added takes a record that a log has taken.
@@ -107,7 +108,7 @@ func (s *shadow) added(log string, seq uint64, data []byte) {
 		s.record(seq, data)
 		return
 	}
-	if len(log) > 4 && log[:4] == "SRC_" {
+	if strings.HasPrefix(log, "SRC_") && !s.gone[log] {
 		s.block(log, seq, data)
 	}
 }
@@ -176,7 +177,6 @@ func (s *shadow) takeDDL(seq uint64, d *wire.DDL) {
 		return
 	}
 	s.cat = next
-	s.made[d.SQL]++
 	for _, id := range eff.Created {
 		def := next.ByID(id)
 		switch {
@@ -194,6 +194,7 @@ func (s *shadow) takeDDL(seq uint64, d *wire.DDL) {
 		delete(s.tables, gone.ID)
 		delete(s.at, gone.ID)
 		delete(s.streams, sourceLog(gone.ID))
+		s.gone[sourceLog(gone.ID)] = true
 	}
 }
 

@@ -3,7 +3,9 @@ package sim
 import (
 	"flag"
 	"maps"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -14,6 +16,13 @@ var (
 	seeds     = flag.Int("seeds", 300, "how many seeds TestSeeds runs")
 	seedStart = flag.Uint64("seed-start", 1, "the first of them")
 )
+
+// TestMain lets garbage pile up: worlds are small and many.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	debug.SetGCPercent(800)
+	os.Exit(m.Run())
+}
 
 // TestSeeds runs seeds one after the other, as many at a time as there are processors.
 func TestSeeds(t *testing.T) {

@@ -44,6 +44,8 @@ type World struct {
 	nextPID int
 	nextOp  int64
 	quiet   bool // the faults have ended
+	subs    []*subscriber
+	feeders []*feeder
 	want    shape
 
 	failure string
@@ -69,7 +71,7 @@ type shape struct {
 const startMicros = 1767225600 * 1_000_000
 
 // maxTrace bounds the events kept for a failure.
-const maxTrace = 80
+const maxTrace = 100
 
 // Failure is a run that broke an invariant.
 type Failure struct {
@@ -129,6 +131,9 @@ func newWorld(seed uint64, opt Options) *World {
 		w.want.linger = -1
 	}
 	w.store.faults = w.drawFaults()
+	for i := range 2 {
+		w.feeders = append(w.feeders, &feeder{name: fmt.Sprintf("f%d", i+1)})
+	}
 	return w
 }
 
@@ -211,9 +216,11 @@ func (w *World) event() {
 		w.passTime(int64(pickOf(w, 1, 20, 300, 3000, 12000)) * 1000)
 	case n < 90:
 		w.store.deliver()
-	case n < 92 && !w.quiet:
-		w.store.full = !w.store.full
-		w.sometimes("disk full or free again")
+	case n < 92 && !w.quiet && !w.store.full:
+		w.store.full = true
+		w.sometimes("no space")
+	case n < 105 && w.store.full:
+		w.store.full = false
 	case n < 300:
 		w.operate()
 	default:
