@@ -2,6 +2,8 @@ package ckpt
 
 import (
 	"fmt"
+
+	"github.com/tidemill/tidemill/internal/failpoint"
 )
 
 // Pruned says what Prune removed.
@@ -50,6 +52,7 @@ func (s *Store) Prune(keep ...Hash) (Pruned, error) {
 			return done, fmt.Errorf("prune checkpoints: remove %s: %w", f.Name, err)
 		}
 		done.Manifests++
+		failpoint.Hit(failpoint.PruneManifests)
 	}
 	if done.Manifests > 0 {
 		if err := s.fs.SyncDir(manifestDir); err != nil {
@@ -67,6 +70,7 @@ func (s *Store) Prune(keep ...Hash) (Pruned, error) {
 		}
 		done.Packs++
 		done.PackBytes += f.SizeBytes
+		failpoint.Hit(failpoint.PrunePacks)
 	}
 	return done, nil
 }

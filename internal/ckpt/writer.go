@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/tidemill/tidemill/internal/failpoint"
 	"github.com/tidemill/tidemill/internal/state"
 )
 
@@ -210,6 +211,7 @@ func (w *Writer) flush() error {
 }
 
 func (w *Writer) sync() error {
+	failpoint.Hit(failpoint.CheckpointPacks)
 	w.pack.unsynced = 0
 	if err := w.pack.file.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", w.pack.temp, noSpace(err))
@@ -329,6 +331,7 @@ func (w *Writer) movePacks() error {
 	if err := w.s.fs.SyncDir(packDir); err != nil {
 		return fmt.Errorf("sync directory %s: %w", packDir, noSpace(err))
 	}
+	failpoint.Hit(failpoint.CheckpointSynced)
 	return nil
 }
 
@@ -353,6 +356,7 @@ func (w *Writer) writeManifest(data []byte, h Hash) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", temp, noSpace(err))
 	}
+	failpoint.Hit(failpoint.CheckpointManifest)
 	name := w.m.FileName(h)
 	if err := s.fs.Rename(temp, name); err != nil {
 		return fmt.Errorf("rename %s: %w", temp, noSpace(err))
@@ -361,6 +365,7 @@ func (w *Writer) writeManifest(data []byte, h Hash) error {
 	if err := s.fs.SyncDir(manifestDir); err != nil {
 		return fmt.Errorf("sync directory %s: %w", manifestDir, noSpace(err))
 	}
+	failpoint.Hit(failpoint.CheckpointComplete)
 	return nil
 }
 
