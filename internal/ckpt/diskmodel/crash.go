@@ -23,9 +23,14 @@ func (d *Disk) Stop() {
 // function of d, all in it is durable, and it has no hook. Crash may be called again, for
 // another outcome of the same crash.
 func (d *Disk) Crash() *Disk {
+	d.Stop()
+	return d.AfterCrash()
+}
+
+// AfterCrash returns what Crash would if the machine stopped now; d goes on.
+func (d *Disk) AfterCrash() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.dead = true
 	c := crash{choose: d.choose, done: make(map[*node]*node)}
 	root := c.dir(d.root)
 	return &Disk{choose: d.choose, capacity: d.capacity, used: c.used, root: root}
