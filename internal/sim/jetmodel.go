@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/engine"
 	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/wire"
 )
 
 // store models JetStream: logs that outlive processes and do the worst that they may.
@@ -34,11 +35,11 @@ type dice interface{ IntN(n int) int }
 
 // faults says in how many of 1000 cases something goes wrong.
 type faults struct {
-	unavailable, never, later, written    int // of an append
-	crashBefore, crashAfter, crashLater   int // of the process that appends
-	duplicate                             int // an append that arrives once more
-	stale, readFails                      int // of a read
-	torn, lost, flipped, diskFull, diskIO int // of the disk
+	unavailable, never, later, written  int // of an append
+	crashBefore, crashAfter, crashLater int // of the process that appends
+	duplicate                           int // an append that arrives once more
+	stale, readFails                    int // of a read
+	crashDisk, flipped, diskIO          int // of the disk
 }
 
 // modelLog is one log.
@@ -193,6 +194,9 @@ func (h *logHandle) send(a append_) (last uint64, err error, certain bool) {
 	lost := fmt.Errorf("%w: the answer is lost", fabric.ErrUnknown)
 	switch {
 	case s.in(f.crashBefore):
+		if h.isCheckpoint(a) {
+			s.sometimes("crash between a manifest and its record in the log")
+		}
 		h.w.crash(h.p, "before an append")
 		return 0, fabric.ErrClosed, true
 	case s.in(f.crashLater):
@@ -227,6 +231,11 @@ func (h *logHandle) send(a append_) (last uint64, err error, certain bool) {
 		h.p.faulty = true
 	}
 	return last, err, false
+}
+
+// isCheckpoint reports whether an append is that of a checkpoint's record.
+func (h *logHandle) isCheckpoint(a append_) bool {
+	return h.l.name == mainLog && wire.Kind(a.recs[0][3]) == wire.KindCkpt
 }
 
 // seen is how far a read sees the log.
@@ -345,7 +354,9 @@ func (h *logHandle) Trim(ctx context.Context, below uint64) error {
 	if err := h.readable(ctx); err != nil {
 		return err
 	}
-	h.l.trim(below)
+	if h.l.trim(below); h.l.first > 1 {
+		h.s.sometimes("log trimmed")
+	}
 	return nil
 }
 

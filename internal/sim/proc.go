@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 type proc struct {
 	w    *World
 	name string
+	node *node // that it runs on
 	skew int64 // of its clock, in microseconds
 	eng  *engine.Engine
 	drv  *engine.Driver
@@ -67,14 +69,18 @@ func (w *World) startProc() {
 			p.dead = true // somebody starts it again
 		}
 	}
+	w.look()
+	p := &proc{w: w, name: fmt.Sprintf("p%d", w.nextPID+1), skew: int64(w.IntN(4_000_000) - 2_000_000)}
+	if !w.take(p) {
+		return
+	}
 	w.nextPID++
-	p := &proc{w: w, name: fmt.Sprintf("p%d", w.nextPID), skew: int64(w.IntN(4_000_000) - 2_000_000)}
 	w.procs = append(w.procs, p)
 	if len(w.procs) > 1 {
 		w.sometimes("two processes at once")
 	}
 	cfg := engine.Config{Logs: logs{w.store, p, w}, Name: pipeline, Workers: 1 + w.IntN(3), StepRows: w.want.stepRows, Linger: w.want.linger,
-		Connectors: w.reg, Clock: p.clock, Node: p.name,
+		Connectors: w.reg, Clock: p.clock, Node: p.name, Logger: slog.New(watch{w, p}),
 		Manual: &engine.Manual{
 			Wait:   func() error { return w.wait(p) },
 			Spawn:  func(job func()) { w.spawn(p, "job", job) },

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/ckpt/diskmodel"
 	"github.com/tidemill/tidemill/internal/connector"
 	"github.com/tidemill/tidemill/internal/engine"
 )
@@ -38,6 +39,7 @@ type World struct {
 	chk   *shadow
 	reg   *connector.Registry
 
+	nodes   []*node
 	procs   []*proc
 	tasks   []*task
 	running *task
@@ -131,6 +133,9 @@ func newWorld(seed uint64, opt Options) *World {
 		w.want.linger = -1
 	}
 	w.store.faults = w.drawFaults()
+	for range w.want.procs {
+		w.nodes = append(w.nodes, &node{disk: diskmodel.New(w.IntN)})
+	}
 	for i := range 2 {
 		w.feeders = append(w.feeders, &feeder{name: fmt.Sprintf("f%d", i+1)})
 	}
@@ -148,7 +153,7 @@ func (w *World) drawFaults() faults {
 	}
 	return faults{unavailable: rate(60), never: rate(60), later: rate(80), written: rate(80), crashBefore: rate(15), crashAfter: rate(20),
 		crashLater: rate(20), duplicate: rate(60), stale: rate(100), readFails: rate(20),
-		torn: rate(300), lost: rate(300), flipped: rate(20), diskFull: rate(20), diskIO: rate(20)}
+		crashDisk: rate(8), flipped: rate(200), diskIO: rate(8)}
 }
 
 // IntN implements dice.
@@ -250,6 +255,7 @@ func (w *World) look() {
 		if p.dead && !p.buried {
 			w.bury(p)
 			w.sweep()
+			w.leave(p)
 			p.buried = true
 		}
 	}
