@@ -46,6 +46,9 @@ func search(t *testing.T, n *Node, text string, tracks ...Track) string {
 			t.Fatal(why)
 		}
 		l.at++
+		if l.at%2 == 0 { // go on elsewhere
+			m, s = NewMachine(p, tracks), reload(t, NewMachine(p, tracks), s)
+		}
 	}
 	m.End(s, l.at == len(text))
 	taken, ok := s.Match(nil)
@@ -63,6 +66,22 @@ func search(t *testing.T, n *Node, text string, tracks ...Track) string {
 		}
 	}
 	return b.String()
+}
+
+// reload saves a search and loads it, and what is not one.
+func reload(t *testing.T, m *Machine, s *Search) *Search {
+	t.Helper()
+	saved := s.Save(nil)
+	for n := range saved {
+		if _, err := m.Load(&Search{}, saved[:n]); !errors.Is(err, ErrSaved) {
+			t.Fatalf("%d of %d bytes of a search: %v", n, len(saved), err)
+		}
+	}
+	out := &Search{}
+	if rest, err := m.Load(out, append(saved, 1, 2)); err != nil || len(rest) != 2 {
+		t.Fatalf("load: %v, %d bytes left", err, len(rest))
+	}
+	return out
 }
 
 func TestPreference(t *testing.T) {
