@@ -106,7 +106,12 @@ func (o *output) String() string {
 // spawn starts the binary. The process is killed at the end of the test.
 func spawn(t testing.TB, extraEnv []string, args ...string) *proc {
 	t.Helper()
-	p := &proc{cmd: exec.Command(tidemill(t), args...), lines: make(chan string, 1000), stderr: &output{}, done: make(chan struct{})}
+	return spawnBinary(t, tidemill(t), extraEnv, args...)
+}
+
+func spawnBinary(t testing.TB, path string, extraEnv []string, args ...string) *proc {
+	t.Helper()
+	p := &proc{cmd: exec.Command(path, args...), lines: make(chan string, 1000), stderr: &output{}, done: make(chan struct{})}
 	p.cmd.Env = env(extraEnv...)
 	p.cmd.Stderr = p.stderr
 	out, err := p.cmd.StdoutPipe()
