@@ -78,13 +78,17 @@ func (e *HoleError) Is(target error) bool {
 // unknown wraps cause, the reason why the outcome of a write that was sent is not known.
 func unknown(cause error) error { return fmt.Errorf("%w: %w", ErrUnknown, cause) }
 
-// orClosed returns ErrClosed when the Fabric is closing, else err.
+// orClosed returns ErrClosed when the Fabric is closing, ErrUnavailable when something is not there because the store
+// is closed, else err.
 func (f *Fabric) orClosed(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	if f.closing.Load() && !errors.Is(err, ErrClosed) {
 		return fmt.Errorf("%w: %w", ErrClosed, err)
+	}
+	if errors.Is(err, ErrNotFound) && f.storeStopped() {
+		return fmt.Errorf("%w: the store is closed: %v", ErrUnavailable, err)
 	}
 	return err
 }

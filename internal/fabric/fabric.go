@@ -54,8 +54,13 @@ type Config struct {
 	User, Password string
 	// Name identifies the server to clients. Zero: "tidemill".
 	Name string
-	// MaxStoreBytes bounds what all streams may take on disk. Zero: three quarters of what is free at the start.
+	// MaxStoreBytes bounds what all streams may take on disk. Zero: the disk does, see ReserveBytes.
 	MaxStoreBytes int64
+	// ReserveBytes is what is kept free on the disk for work under way: below it Room says that there is none. Zero:
+	// DefaultReserveBytes. Negative: nothing is kept.
+	ReserveBytes int64
+	// FreeBytes tells what may still be written on the disk of a directory. Zero: the file system does. For tests.
+	FreeBytes func(dir string) (int64, error)
 	// MaxMemoryBytes bounds clients' memory streams. Zero: DefaultMaxMemoryBytes.
 	MaxMemoryBytes int64
 	// MaxConnections bounds connections. Zero: DefaultMaxConnections.
@@ -92,9 +97,11 @@ type Fabric struct {
 	faults  Faults
 	nonce   string // random, makes identifiers of this run unlike those of any other
 
-	lock *os.File
-	srv  *server.Server
-	addr net.Addr
+	lock  *os.File
+	space *space
+	store server.JetStreamConfig // as the server was started
+	srv   *server.Server
+	addr  net.Addr
 
 	internal *nats.Conn // our own account
 	clients  *nats.Conn // the account of clients
@@ -132,6 +139,7 @@ func Start(ctx context.Context, cfg Config) (*Fabric, error) {
 	f := &Fabric{
 		dir: cfg.Dir, timeout: cfg.RequestTimeout, logger: cfg.Logger, nonce: randomHex(8), lock: lock,
 		closed: make(chan struct{}), done: make(chan struct{}), cursors: map[*cursor]struct{}{},
+		space: newSpace(cfg),
 	}
 	if f.timeout <= 0 {
 		f.timeout = DefaultRequestTimeout
@@ -155,7 +163,7 @@ func (f *Fabric) start(ctx context.Context, cfg Config) error {
 	if f.srv, err = server.NewServer(opts); err != nil {
 		return err
 	}
-	log := &serverLog{out: cfg.Logger}
+	log := &serverLog{out: cfg.Logger, full: func() { f.space.broken.Store(true) }}
 	f.srv.SetLoggerV2(log, false, false, false)
 	f.srv.Start()
 	if err := log.fatal(); err != nil {
@@ -172,6 +180,7 @@ func (f *Fabric) start(ctx context.Context, cfg Config) error {
 	if err := f.checkSync(); err != nil {
 		return err
 	}
+	f.store = f.storeConfig()
 	f.link = newLink(ctx)
 	if f.internal, err = f.connect(userInternal, secret, nats.ReconnectHandler(func(*nats.Conn) { f.relink(ctx) })); err != nil {
 		return err
@@ -182,8 +191,11 @@ func (f *Fabric) start(ctx context.Context, cfg Config) error {
 	if f.js, err = jetstream.New(f.internal, jetstream.WithDefaultTimeout(f.timeout)); err != nil {
 		return err
 	}
-	f.clientJS, err = jetstream.New(f.clients, jetstream.WithDefaultTimeout(f.timeout))
-	return err
+	if f.clientJS, err = jetstream.New(f.clients, jetstream.WithDefaultTimeout(f.timeout)); err != nil {
+		return err
+	}
+	f.goRun(f.watchSpace)
+	return nil
 }
 
 // checkSync makes sure that the running server syncs every write before it acknowledges it.
@@ -245,14 +257,14 @@ var errRelinked = errors.New("the connection broke")
 // Addr returns where clients are served, or nil without a listener.
 func (f *Fabric) Addr() net.Addr { return f.addr }
 
-// Health returns nil while the server can store records. After the disk was full it cannot until it is started anew:
-// ErrNoSpace.
+// Health returns nil while the server can store records. After a write met a full disk it cannot until there is room
+// again: ErrNoSpace.
 func (f *Fabric) Health() error {
 	switch {
 	case f.closing.Load():
 		return ErrClosed
-	case !f.srv.JetStreamEnabled():
-		return fmt.Errorf("%w: the server has stopped storing, see its messages; free some space and start again", ErrNoSpace)
+	case f.storeStopped():
+		return fmt.Errorf("%w: the server has stopped storing, see its messages; it goes on by itself when there is room in %s", ErrNoSpace, f.dir)
 	case !f.internal.IsConnected():
 		return fmt.Errorf("%w: not connected to the embedded server", ErrUnavailable)
 	}

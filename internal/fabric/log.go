@@ -87,6 +87,9 @@ func (f *Fabric) OpenLog(ctx context.Context, name string, cfg LogConfig) (*Log,
 func (l *Log) create(ctx context.Context, cfg LogConfig) (jetstream.Stream, error) {
 	dir := l.f.internalStreamDir(l.stream)
 	if _, err := os.Stat(dir); err == nil {
+		if l.f.storeStopped() {
+			return nil, fmt.Errorf("%w: the store is closed", ErrUnavailable)
+		}
 		return nil, fmt.Errorf("%w: %s is there but the server could not read it", ErrDamaged, dir)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

@@ -44,6 +44,9 @@ func serverOptions(cfg Config, secret string) (*server.Options, error) {
 	opts.StoreDir = cfg.Dir
 	opts.SyncAlways = true
 	opts.JetStreamMaxStore = cfg.MaxStoreBytes
+	if opts.JetStreamMaxStore <= 0 {
+		opts.JetStreamMaxStore = unboundedStore
+	}
 	opts.JetStreamMaxMemory = cfg.MaxMemoryBytes
 	if opts.JetStreamMaxMemory <= 0 {
 		opts.JetStreamMaxMemory = DefaultMaxMemoryBytes
@@ -93,7 +96,8 @@ func isLoopback(host string) bool {
 
 // serverLog passes the server's messages on and remembers the first fatal one, which the server survives.
 type serverLog struct {
-	out Logger
+	out  Logger
+	full func() // called when a write meets a full disk
 
 	mu  sync.Mutex
 	err error
@@ -104,6 +108,9 @@ func (l *serverLog) fatal() error {
 	defer l.mu.Unlock()
 	return l.err
 }
+
+// noSpaceLeft is how the system says that a disk is full.
+const noSpaceLeft = "no space left"
 
 // plaintextWarning is what the server says about passwords in its options. Ours are
 // made at random for each run and never leave the process.
@@ -117,9 +124,15 @@ func (l *serverLog) put(level slog.Level, format string, v []any) {
 
 func (l *serverLog) Noticef(format string, v ...any) { l.put(slog.LevelInfo, format, v) }
 func (l *serverLog) Warnf(format string, v ...any)   { l.put(slog.LevelWarn, format, v) }
-func (l *serverLog) Errorf(format string, v ...any)  { l.put(slog.LevelError, format, v) }
-func (l *serverLog) Debugf(format string, v ...any)  { l.put(slog.LevelDebug, format, v) }
-func (l *serverLog) Tracef(format string, v ...any)  { l.put(slog.LevelDebug-4, format, v) }
+func (l *serverLog) Errorf(format string, v ...any) {
+	// The server tells nobody else: the stream takes no more writes and does not answer.
+	if l.full != nil && strings.Contains(fmt.Sprintf(format, v...), noSpaceLeft) {
+		l.full()
+	}
+	l.put(slog.LevelError, format, v)
+}
+func (l *serverLog) Debugf(format string, v ...any) { l.put(slog.LevelDebug, format, v) }
+func (l *serverLog) Tracef(format string, v ...any) { l.put(slog.LevelDebug-4, format, v) }
 func (l *serverLog) Fatalf(format string, v ...any) {
 	l.mu.Lock()
 	if l.err == nil {
