@@ -186,17 +186,11 @@ func (l *leader) makeIndex(ctx context.Context, def *catalog.Relation, d *staged
 
 // makeView builds a view's circuit and runs it over what its inputs hold.
 func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedDDL) (made, error) {
-	p := plan.Planner{Catalog: d.next, Session: plan.Session{SearchPath: def.SearchPath, Version: Version}}
-	q, err := p.PlanRelation(def)
+	spec, err := l.planView(def, d.next)
 	if err != nil {
 		return made{}, err
 	}
-	for _, in := range q.Inputs {
-		if r := d.next.ByID(in.ID); r != nil && r.Kind == catalog.Virtual {
-			return made{}, &types.Error{Code: types.CodeFeature, Message: fmt.Sprintf("%s cannot read the system catalog %q", def.Describe(), r.Name)}
-		}
-	}
-	c, err := l.work.Build(def.Key(), q.Spec, flow.Options{})
+	c, err := l.work.Build(def.Key(), spec, flow.Options{})
 	if err != nil {
 		return made{}, err
 	}
@@ -235,6 +229,21 @@ func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedD
 	return m, nil
 }
 
+// planView gives the circuit of a view or sink.
+func (l *leader) planView(def *catalog.Relation, cat *catalog.Catalog) (*flow.Spec, error) {
+	p := plan.Planner{Catalog: cat, Session: plan.Session{SearchPath: def.SearchPath, Version: Version}}
+	q, err := p.PlanRelation(def)
+	if err != nil {
+		return nil, err
+	}
+	for _, in := range q.Inputs {
+		if r := cat.ByID(in.ID); r != nil && r.Kind == catalog.Virtual {
+			return nil, &types.Error{Code: types.CodeFeature, Message: fmt.Sprintf("%s cannot read the system catalog %q", def.Describe(), r.Name)}
+		}
+	}
+	return q.Spec, nil
+}
+
 // room is how many bytes a new view may hold: what the views that are there leave of
 // the limit. During replay there is none: what is in the log was within it.
 func (l *leader) room(def *catalog.Relation) (int64, error) {
@@ -265,6 +274,8 @@ func (l *leader) fillError(def *catalog.Relation, err error) error {
 // content hands out what a relation holds at the last committed step.
 func (l *leader) content(ctx context.Context, id catalog.ID, fn func(*batch.Batch) error) error {
 	if s := l.e.sourceByID(id); s != nil {
+		last, _ := l.coord.Last()
+		l.historyRead[id] = last + 1 // the record of the command that reads it
 		return s.history(ctx, l.positions[id], fn)
 	}
 	r := l.rels[id]
@@ -312,16 +323,20 @@ func (l *leader) installDDL(ctx context.Context, d *stagedDDL, live bool) {
 			r.def = def
 		}
 	}
-	rings := map[catalog.ID]*ring{}
-	for id, r := range l.rels {
-		if r.ring != nil {
-			rings[id] = r.ring
-		}
-	}
-	l.rings = rings
+	l.noteRings()
 	l.noteTicks()
 	l.hashCircuits()
 	l.refresh(changed)
+}
+
+// noteRings makes the list of rings that snapshots share.
+func (l *leader) noteRings() {
+	l.rings = map[catalog.ID]*ring{}
+	for id, r := range l.rels {
+		if r.ring != nil {
+			l.rings[id] = r.ring
+		}
+	}
 }
 
 // remove frees what a dropped relation held.
@@ -339,6 +354,7 @@ func (l *leader) remove(ctx context.Context, def *catalog.Relation, live bool) {
 	case catalog.Source:
 		l.work.Remove(def.Key())
 		delete(l.positions, def.ID)
+		delete(l.historyRead, def.ID)
 		l.e.dropSource(ctx, def.ID, live)
 	}
 	if def.Kind == catalog.Sink {

@@ -18,9 +18,11 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/ckpt"
 	"github.com/tidemill/tidemill/internal/connector"
 	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 	"github.com/tidemill/tidemill/internal/wire"
 	"github.com/tidemill/tidemill/internal/worker"
@@ -88,6 +90,8 @@ type Config struct {
 	Clock func() time.Time
 	// Node names this run among all that ever wrote the log. Zero: a random name.
 	Node string
+	// Checkpoint says where checkpoints are kept and when they are made. Zero: there are none.
+	Checkpoint CheckpointConfig
 	// Manual, of OpenManual alone, drives the engine.
 	Manual *Manual
 }
@@ -106,6 +110,7 @@ type Engine struct {
 
 	submit  chan *request
 	look    chan func(*leader) // what wants to see the leader's own state
+	written chan *ckptJob      // a checkpoint's writer is through
 	arrive  chan struct{}      // some source has rows; one pending signal is enough
 	bytes   *semaphore         // of MaxPendingBytes
 	nextReq atomic.Uint64
@@ -124,7 +129,12 @@ type Engine struct {
 	ended    error // why the pipeline ended; nil while it runs
 	closing  bool
 
-	lead *leader // belongs to the loop
+	lead     *leader       // belongs to the loop
+	store    *ckpt.Store   // of checkpoints, and of state that is not in memory; nil: there is none
+	budget   *state.Budget // of the memory for state that can leave it
+	recovery recovery
+	// badCheckpoints turned out damaged since the process began; the loop's.
+	badCheckpoints map[ckpt.Hash]bool
 }
 
 // Open opens the pipeline: it reads its log from the start, rebuilds every view,
@@ -152,7 +162,7 @@ func open(ctx context.Context, cfg Config) (*Engine, error) {
 	setDefaults(&cfg)
 	e := &Engine{
 		cfg: cfg, logs: cfg.Logs, node: cfg.Node,
-		submit: make(chan *request, MaxPendingTx), arrive: make(chan struct{}, 1), look: make(chan func(*leader)),
+		submit: make(chan *request, MaxPendingTx), written: make(chan *ckptJob, 4), badCheckpoints: map[ckpt.Hash]bool{}, arrive: make(chan struct{}, 1), look: make(chan func(*leader)),
 		bytes: newSemaphore(MaxPendingBytes), done: make(chan struct{}),
 		sources: map[catalog.ID]*source{}, sinks: map[catalog.ID]*sinkState{}, sessions: map[int32]*Session{},
 	}
@@ -160,6 +170,7 @@ func open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err := e.open(ctx); err != nil {
 		e.cancel()
 		e.aux.Wait()
+		e.closeStore()
 		return nil, fmt.Errorf("open pipeline %q: %w", cfg.Name, err)
 	}
 	return e, nil
@@ -193,6 +204,7 @@ func setDefaults(cfg *Config) {
 	if cfg.Node == "" {
 		cfg.Node = randomName()
 	}
+	cfg.Checkpoint.setDefaults()
 }
 
 func randomName() string {
@@ -201,30 +213,46 @@ func randomName() string {
 	return hex.EncodeToString(b[:])
 }
 
-// open replays the log and takes over.
+// open brings the state back and takes over.
 func (e *Engine) open(ctx context.Context) error {
+	start := time.Now()
 	log, err := e.logs.OpenLog(ctx, "LOG_"+e.cfg.Name)
 	if err != nil {
 		return err
 	}
 	e.log = log
-	var virtuals []catalog.Relation
-	if e.cfg.Virtual != nil {
-		virtuals = e.cfg.Virtual.Relations()
-	}
-	l := &leader{
-		e: e, work: worker.New(e.cfg.Workers), rels: map[catalog.ID]*relation{}, requests: map[uint64]*request{},
-		coord: coord.New(coord.Config{StepRows: e.cfg.StepRows, LingerMicros: e.cfg.Linger.Microseconds()}),
-		cat:   catalog.New(virtuals), positions: map[catalog.ID]uint64{}, events: map[catalog.ID]*tableEvent{}, wake: time.NewTimer(time.Hour), wakeAt: math.MaxInt64,
-	}
-	e.lead = l
-	start := time.Now()
-	if err := l.replay(ctx); err != nil {
+	if err := e.openStore(); err != nil {
 		return err
 	}
+	if err := e.recover(ctx); err != nil {
+		return err
+	}
+	l := e.lead
 	e.cfg.Logger.Info("pipeline is ready", "pipeline", e.cfg.Name, "step", l.coord.CommittedStep(),
 		"epoch", l.coord.Epoch(), "took", time.Since(start))
 	return nil
+}
+
+// newLeader makes a leader with no state, whose circuits have so many lanes.
+func (e *Engine) newLeader(lanes int) {
+	work := worker.Config{Lanes: lanes, Threads: e.cfg.Workers, CheckWrites: e.cfg.Checkpoint.CheckWrites}
+	if e.store != nil {
+		work.Backing, work.Budget = e.store, e.budget
+	}
+	e.lead = &leader{
+		e: e, work: worker.Open(work), rels: map[catalog.ID]*relation{}, requests: map[uint64]*request{}, from: 1,
+		coord: coord.New(coord.Config{StepRows: e.cfg.StepRows, LingerMicros: e.cfg.Linger.Microseconds()}),
+		cat:   catalog.New(e.virtuals()), positions: map[catalog.ID]uint64{}, events: map[catalog.ID]*tableEvent{}, historyRead: map[catalog.ID]uint64{},
+		wake: time.NewTimer(time.Hour), wakeAt: math.MaxInt64, ckpt: checkpoints{store: e.store, at: math.MaxInt64},
+	}
+}
+
+// virtuals are the system catalogs' relations.
+func (e *Engine) virtuals() []catalog.Relation {
+	if e.cfg.Virtual == nil {
+		return nil
+	}
+	return e.cfg.Virtual.Relations()
 }
 
 // micros is the logical time: microseconds since 2000-01-01 UTC.
@@ -273,6 +301,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	<-e.done
 	e.aux.Wait()
+	e.closeStore()
 	return nil
 }
 

@@ -349,6 +349,9 @@ func (s *Session) flush(ctx context.Context, st sql.Stmt) (session.Cursor, error
 		return nil, err
 	}
 	if _, ok := st.(*sql.Checkpoint); ok {
+		if err := s.e.checkpoint(ctx); err != nil {
+			return nil, err
+		}
 		return done("CHECKPOINT"), nil
 	}
 	return done("FLUSH"), nil

@@ -36,6 +36,10 @@ type leader struct {
 	events    map[catalog.ID]*tableEvent     // of append-only tables with a watermark
 	ticks     bool                           // a view reads a column of PROCTIME()
 	circuit   wire.Hash                      // of all circuits
+	ckpt      checkpoints
+	// historyRead says of each source which record of the log last made something of all
+	// its rows, if the source is still there: a replay of that record reads them again.
+	historyRead map[catalog.ID]uint64
 
 	requests  map[uint64]*request
 	staged    *staged
@@ -48,6 +52,8 @@ type leader struct {
 	closing   *request            // the request of Close
 	replaying bool                // the log is read: its steps and commands meet no limits of memory
 	skip      map[catalog.ID]bool // during replay: relations that are dropped later
+	from      uint64              // the first record that is replayed
+	head      *checkpointHead     // of the checkpoint that replay begins behind
 }
 
 // request is what sessions ask of the leader.
@@ -63,6 +69,12 @@ type request struct {
 	plan   func(*catalog.Catalog) (catalog.Command, error)
 	answer chan answer // of capacity 1
 	last   bool        // nothing comes after it: the engine closes
+	// Of kind Checkpoint: statement says that a client asked for one, job is what its
+	// record is about.
+	statement bool
+	job       *ckptJob
+	// leave, if not nil, ends the wait for the answer, whose outcome may be left open.
+	leave context.Context
 }
 
 // answer is what became of a request.
@@ -97,6 +109,10 @@ func (e *Engine) run() {
 			l.poll()
 		case <-l.wake.C:
 			l.wakeUp()
+		case <-l.ckpt.tick():
+			l.checkpointDue()
+		case j := <-e.written:
+			l.checkpointWritten(j)
 		case <-e.ctx.Done():
 			l.fail(errClosed())
 		}
@@ -118,6 +134,7 @@ func (l *leader) finish() {
 	}
 	l.e.end(err)
 	l.e.cancel()
+	l.endCheckpoints(err)
 	for {
 		select {
 		case r := <-l.e.submit:
@@ -196,7 +213,11 @@ func (l *leader) effect(eff coord.Effect) {
 		l.clock()
 		l.stageStep(eff)
 	case coord.Execute:
-		l.stageDDL(l.requests[eff.ID])
+		if r := l.requests[eff.ID]; r.kind == coord.Checkpoint {
+			l.stageCheckpoint(r)
+		} else {
+			l.stageDDL(r)
+		}
 	case coord.Append:
 		l.append(eff.Expect)
 	case coord.ReadOn:
@@ -330,6 +351,8 @@ func recordEvent(r fabric.Record) (coord.Record, []byte, error) {
 		ev.Kind = coord.RecordEpoch
 	case wire.KindDDL:
 		ev.Kind = coord.RecordDDL
+	case wire.KindCkpt:
+		ev.Kind = coord.RecordCheckpoint
 	case wire.KindStep:
 		ev.Kind = coord.RecordStep
 		s, err := wire.DecodeStep(body)
@@ -372,7 +395,12 @@ func (l *leader) answers(a coord.Answer) {
 // publish makes what is staged the current state.
 func (l *leader) publish() {
 	s := l.staged
+	if s.ckpt != nil {
+		l.checkpointComplete(s.ckpt)
+		return
+	}
 	start := time.Now()
+	l.ckpt.changed = true
 	if s.step != nil {
 		l.applyStep(s)
 		l.e.metrics.step(s, time.Since(s.began))
@@ -382,6 +410,7 @@ func (l *leader) publish() {
 	}
 	l.publishSnapshot()
 	l.e.metrics.PublishTime.observe(time.Since(start))
+	l.volumeGrew(s.bytes())
 }
 
 // publishSnapshot shows the state to readers.

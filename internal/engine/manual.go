@@ -66,7 +66,7 @@ func (d *Driver) Turn() bool {
 
 // WakeAt returns when, in microseconds of Unix time, the loop has something to do though
 // nothing comes; math.MaxInt64: never.
-func (d *Driver) WakeAt() int64 { return d.e.lead.wakeAt }
+func (d *Driver) WakeAt() int64 { return min(d.e.lead.wakeAt, d.e.lead.ckpt.at) }
 
 // manualEvent takes one of the events that the select of the loop would find ready.
 func (l *leader) manualEvent() {
@@ -82,6 +82,12 @@ func (l *leader) manualEvent() {
 	}
 	if l.wakeAt <= l.e.cfg.Clock().UnixMicro() {
 		ready = append(ready, l.wakeUp)
+	}
+	if l.ckpt.at <= l.e.cfg.Clock().UnixMicro() {
+		ready = append(ready, l.checkpointDue)
+	}
+	if len(l.e.written) > 0 {
+		ready = append(ready, func() { l.checkpointWritten(<-l.e.written) })
 	}
 	if len(ready) > 0 {
 		ready[l.e.cfg.Manual.Choose(len(ready))]()
@@ -125,11 +131,17 @@ func (e *Engine) await(r *request) (answer, error) {
 			return answer{}, err
 		}
 	}
+	var leave <-chan struct{}
+	if r.leave != nil {
+		leave = r.leave.Done()
+	}
 	select {
 	case a := <-r.answer:
 		return a, a.err
 	case <-e.done:
 		return e.late(r)
+	case <-leave:
+		return answer{}, canceled(r.leave)
 	}
 }
 

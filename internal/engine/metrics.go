@@ -22,6 +22,23 @@ type Metrics struct {
 	AppendTime  Histogram // of one append to the log
 	PublishTime Histogram // to make a step visible
 	QueryTime   Histogram
+
+	Checkpoints        atomic.Int64 // complete
+	CheckpointFailures atomic.Int64
+	CheckpointBytes    atomic.Int64 // written by complete ones
+	CheckpointStep     atomic.Int64 // of the last complete one; 0: there is none
+	CheckpointMicros   atomic.Int64 // when that was complete, microseconds of Unix time
+	CheckpointTime     Histogram    // from the freeze to the record in the log
+	CheckpointPause    Histogram    // of the freeze, in which no step is made
+}
+
+// checkpoint counts a complete checkpoint.
+func (m *Metrics) checkpoint(j *ckptJob, now time.Time, took time.Duration) {
+	m.Checkpoints.Add(1)
+	m.CheckpointBytes.Add(j.bytes)
+	m.CheckpointStep.Store(int64(j.head.Step))
+	m.CheckpointMicros.Store(now.UnixMicro())
+	m.CheckpointTime.observe(took)
 }
 
 // HistogramBounds are the upper bounds of a Histogram's buckets, in seconds.
@@ -153,6 +170,13 @@ func (l *errorList) add(step uint64, view string, errs flow.StepErrors) {
 	if over := len(l.list) - MaxErrors; over > 0 {
 		l.list = append([]RowError(nil), l.list[over:]...)
 	}
+}
+
+// reset replaces the list.
+func (l *errorList) reset(list []RowError, all int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list, l.all = list, all
 }
 
 // RowErrors returns the latest rows that views could not compute, oldest first, and

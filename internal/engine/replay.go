@@ -18,17 +18,22 @@ import (
 // committed step names, and which therefore must be there.
 const sourceWait = 30 * time.Second
 
-// replay rebuilds the state from the log and takes the lead.
-func (l *leader) replay(ctx context.Context) error {
+// replay applies the log, from the start or behind a checkpoint, and takes the lead.
+func (l *leader) replay(ctx context.Context, tail *logTail) error {
 	l.replaying = true
 	l.work.Bound(0, func() bool { return ctx.Err() != nil })
 	l.coord.Step(coord.Clock{Now: l.e.cfg.Clock().UnixMicro()})
-	if err := l.findDropped(ctx); err != nil {
-		return err
+	if l.skip == nil {
+		if err := l.findDropped(tail, 0); err != nil {
+			return err
+		}
 	}
+	l.noteRings()
+	l.noteTicks()
 	l.hashCircuits()
-	l.refresh(nil)
-	if err := l.e.log.Read(ctx, 1, func(r fabric.Record) error { return l.replayRecord(ctx, r) }); err != nil {
+	l.refresh(l.everything())
+	l.e.recovery.replay(l.from, tail.last)
+	if err := l.e.log.Read(ctx, l.from, func(r fabric.Record) error { return l.replayRecord(ctx, r) }); err != nil {
 		return err
 	}
 	l.feed(coord.EndOfLog{})
@@ -40,10 +45,7 @@ func (l *leader) replay(ctx context.Context) error {
 		}
 		l.carryOut()
 		if role := l.coord.Role(); role == coord.Fenced || role == coord.Failed {
-			if l.failure != nil {
-				return l.failure
-			}
-			return fmt.Errorf("%v: %s", role, l.coord.Reason())
+			return l.notLeading()
 		}
 	}
 	l.skip, l.replaying = nil, false
@@ -61,10 +63,35 @@ func (l *leader) replay(ctx context.Context) error {
 		l.carryOut()
 	}
 	if l.coord.Role() != coord.Leading {
-		return fmt.Errorf("%v: %s", l.coord.Role(), l.coord.Reason())
+		return l.notLeading()
 	}
 	l.e.startConnectors(l)
+	l.startCheckpoints()
+	l.e.recovery.ready(l.coord.CommittedStep())
 	return nil
+}
+
+// errFenced says that another node took the lead.
+var errFenced = errors.New("another leader has taken over")
+
+// notLeading is why the leader does not come up.
+func (l *leader) notLeading() error {
+	switch {
+	case l.failure != nil:
+		return l.failure
+	case l.coord.Role() == coord.Fenced:
+		return fmt.Errorf("%w: %s", errFenced, l.coord.Reason())
+	}
+	return fmt.Errorf("%v: %s", l.coord.Role(), l.coord.Reason())
+}
+
+// everything lists all relations that have content or changes.
+func (l *leader) everything() map[catalog.ID]bool {
+	all := map[catalog.ID]bool{}
+	for id := range l.rels {
+		all[id] = true
+	}
+	return all
 }
 
 // pause waits until an append of unknown outcome may be tried again.
@@ -90,34 +117,26 @@ func (l *leader) pause(ctx context.Context) error {
 	}
 }
 
-// findDropped reads the commands of the whole log to learn which relations are
-// gone by its end: their rows need not be computed, and the streams of dropped
-// sources are not there any more.
-func (l *leader) findDropped(ctx context.Context) error {
+// findDropped learns from the commands after a record which relations are gone by the
+// log's end: their rows need not be computed, and the streams of dropped sources are
+// not there any more.
+func (l *leader) findDropped(tail *logTail, after uint64) error {
 	cat := l.cat
 	l.skip = map[catalog.ID]bool{}
-	return l.e.log.Read(ctx, 1, func(r fabric.Record) error {
-		h, body, _, err := wire.Open(r.Data)
-		if err != nil {
-			return fmt.Errorf("log record %d: %w", r.Seq, err)
+	for _, c := range tail.commands {
+		if c.seq <= after {
+			continue
 		}
-		if h.Kind != wire.KindDDL {
-			return nil
-		}
-		d, err := wire.DecodeDDL(body)
+		next, eff, err := cat.With(c.ddl.Command)
 		if err != nil {
-			return fmt.Errorf("log record %d: %w", r.Seq, err)
-		}
-		next, eff, err := cat.With(d.Command)
-		if err != nil {
-			return fmt.Errorf("log record %d: %s: %w", r.Seq, d.SQL, err)
+			return fmt.Errorf("log record %d: %s: %w", c.seq, c.ddl.SQL, err)
 		}
 		cat = next
 		for _, gone := range eff.Dropped {
 			l.skip[gone.ID] = true
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // replayRecord applies one record of the log.
@@ -131,6 +150,7 @@ func (l *leader) replayRecord(ctx context.Context, r fabric.Record) error {
 		return errEnough
 	}
 	l.feed(ev)
+	l.e.recovery.at(r.Seq)
 	if role := l.coord.Role(); role == coord.Failed || role == coord.Fenced {
 		return fmt.Errorf("log record %d: %s", r.Seq, l.coord.Reason())
 	}
@@ -159,6 +179,7 @@ func (l *leader) replayRecord(ctx context.Context, r fabric.Record) error {
 			return fmt.Errorf("log record %d: replay %q: %w", r.Seq, d.SQL, err)
 		}
 		l.installDDL(ctx, built, false)
+		l.ckpt.changed = true
 	case wire.KindEpoch, wire.KindCkpt:
 		l.pendingTx = nil
 	}
@@ -215,7 +236,9 @@ func (l *leader) replayStep(ctx context.Context, rec *wire.Step) error {
 		return err
 	}
 	l.applyStep(s)
+	l.ckpt.changed = true
 	l.e.metrics.Steps.Add(1)
+	l.e.recovery.steps.Add(1)
 	return nil
 }
 

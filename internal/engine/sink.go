@@ -36,10 +36,7 @@ func (e *Engine) startSink(r *relation) {
 	e.mu.Lock()
 	e.sinks[r.def.ID] = s
 	e.mu.Unlock()
-	if e.cfg.Manual != nil {
-		return
-	}
-	e.aux.Go(func() {
+	deliver := func() {
 		defer cancel()
 		pause := 100 * time.Millisecond
 		for ctx.Err() == nil {
@@ -55,13 +52,15 @@ func (e *Engine) startSink(r *relation) {
 			if time.Since(began) > maxRestartPause {
 				pause = 100 * time.Millisecond
 			}
-			select {
-			case <-time.After(pause):
-			case <-ctx.Done():
-			}
+			e.sleep(ctx, pause)
 			pause = min(2*pause, maxRestartPause)
 		}
-	})
+	}
+	if m := e.cfg.Manual; m != nil {
+		m.Spawn(deliver)
+		return
+	}
+	e.aux.Go(deliver)
 }
 
 func (s *sinkState) run(ctx context.Context) error {
@@ -135,6 +134,12 @@ func (s *sinkState) Next(ctx context.Context, after uint64) (uint64, *batch.Batc
 		e, ok, err := s.ring.after(after, s.e.Snapshot().Step)
 		if err != nil || ok {
 			return e.step, e.rows, err
+		}
+		if m := s.e.cfg.Manual; m != nil {
+			if err := errors.Join(m.Wait(), ctx.Err()); err != nil {
+				return 0, nil, err
+			}
+			continue
 		}
 		select {
 		case <-wait:

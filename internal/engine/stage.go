@@ -36,10 +36,25 @@ type staged struct {
 	taken   []taken
 	outputs []worker.Output
 	ddl     *stagedDDL
+	ckpt    *ckptJob // whose record it is
 	rowsIn  int64
 	events  []stagedEvent // of the tables whose event time moves
 	// recorded holds, during replay, the marks of PROCTIME() columns of sources.
 	recorded map[catalog.ID]int64
+}
+
+// bytes is how much log a restart would read for it.
+func (s *staged) bytes() int64 {
+	n := int64(0)
+	for _, r := range s.recs {
+		n += int64(len(r))
+	}
+	for _, t := range s.taken {
+		for _, b := range t.rows {
+			n += b.SizeBytes()
+		}
+	}
+	return n
 }
 
 // taken is what a step takes from one source.

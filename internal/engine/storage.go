@@ -1,0 +1,47 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/tidemill/tidemill/internal/ckpt"
+	"github.com/tidemill/tidemill/internal/state"
+)
+
+func (c *CheckpointConfig) setDefaults() {
+	if c.Interval == 0 {
+		c.Interval = DefaultCheckpointInterval
+	}
+	if c.Bytes <= 0 {
+		c.Bytes = DefaultCheckpointBytes
+	}
+	if c.Rate == 0 {
+		c.Rate = DefaultCheckpointRate
+	}
+	if c.ReserveBytes == 0 {
+		c.ReserveBytes = DefaultReserveBytes
+	}
+}
+
+// openStore opens the directory of checkpoints, if there is to be one.
+func (e *Engine) openStore() error {
+	c := &e.cfg.Checkpoint
+	if c.FS == nil {
+		return nil
+	}
+	s, err := ckpt.Open(c.FS, ckpt.Options{ReserveBytes: max(c.ReserveBytes, 0), Pace: e.pace()})
+	if err != nil {
+		return fmt.Errorf("checkpoints: %w", err)
+	}
+	e.store, e.budget = s, state.NewBudget(e.cfg.MemoryBytes)
+	return nil
+}
+
+// closeStore closes it when nothing uses it any more.
+func (e *Engine) closeStore() {
+	if e.store == nil {
+		return
+	}
+	if err := e.store.Close(); err != nil {
+		e.cfg.Logger.Warn("close checkpoints", "pipeline", e.cfg.Name, "err", err)
+	}
+}
