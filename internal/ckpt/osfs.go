@@ -12,6 +12,7 @@ import (
 // refused, links among them.
 type OSFS struct {
 	root *os.Root
+	dir  *os.File // the same directory
 }
 
 var _ FS = (*OSFS)(nil)
@@ -26,7 +27,12 @@ func NewOSFS(dir string) (*OSFS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &OSFS{root: root}, nil
+	d, err := root.Open(".")
+	if err != nil {
+		root.Close()
+		return nil, err
+	}
+	return &OSFS{root: root, dir: d}, nil
 }
 
 // makeDir makes a directory and those above it, durably.
@@ -55,7 +61,7 @@ func makeDir(dir string) error {
 }
 
 // Close releases the directory. Files that are open stay so.
-func (o *OSFS) Close() error { return o.root.Close() }
+func (o *OSFS) Close() error { return errors.Join(o.dir.Close(), o.root.Close()) }
 
 func (o *OSFS) Create(name string) (File, error) {
 	return o.open("create", name, os.O_CREATE|os.O_EXCL|os.O_RDWR)
@@ -137,7 +143,7 @@ func (o *OSFS) SyncDir(dir string) error {
 	return errors.Join(syncDir(f), f.Close())
 }
 
-func (o *OSFS) Free() (int64, error) { return freeBytes(o.root) }
+func (o *OSFS) Free() (int64, error) { return freeBytes(o.dir) }
 
 // checkName refuses names that are not slash-separated, relative and plain.
 func checkName(op, name string) error {

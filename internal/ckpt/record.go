@@ -122,8 +122,8 @@ func isPackKind(k state.RecordKind) bool {
 	return k >= state.RecordPage && k <= state.RecordImage
 }
 
-// putFrame fills in the frame of a record.
-func putFrame(frame *[FrameBytes]byte, kind state.RecordKind, owner uint64, payload []byte) {
+// putFrame fills in the frame of a record, FrameBytes long.
+func putFrame(frame []byte, kind state.RecordKind, owner uint64, payload []byte) {
 	binary.LittleEndian.PutUint16(frame[0:], recordMagic)
 	frame[2] = byte(kind)
 	frame[3] = recordVersion

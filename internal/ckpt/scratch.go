@@ -25,9 +25,9 @@ const (
 	// may stay.
 	scratchKeepBytes = 16 << 20
 
-	// growBytes is how often the disk's free space is asked for: once in so many bytes
-	// written.
-	growBytes = 16 << 20
+	// growBytes is how often the disk's free space is asked for: once while the file
+	// grows by so much.
+	growBytes = 1 << 20
 )
 
 // scratch is the file for what has to leave memory before a checkpoint. Slots that
@@ -74,9 +74,9 @@ func (s *scratch) spill(owner uint64, payload []byte) (state.Loc, error) {
 	}
 	buf := s.frames.Get().(*[]byte)
 	defer s.frames.Put(buf)
-	var frame [FrameBytes]byte
-	putFrame(&frame, kindSpill, owner, payload)
-	*buf = append(append((*buf)[:0], frame[:]...), payload...)
+	*buf = slices.Grow((*buf)[:0], FrameBytes+len(payload))[:FrameBytes]
+	putFrame(*buf, kindSpill, owner, payload)
+	*buf = append(*buf, payload...)
 	if err := s.writeAt(*buf, off); err != nil {
 		s.giveBack(off, size)
 		return state.Loc{}, fmt.Errorf("spill %d bytes of %#x at offset %d: %w", len(payload), owner, off, noSpace(err))
@@ -244,7 +244,7 @@ func (s *scratch) join() {
 	var all []extent
 	for c := range s.free {
 		all = append(all, s.free[c]...)
-		s.free[c] = nil
+		s.free[c] = s.free[c][:0]
 	}
 	slices.SortFunc(all, func(a, b extent) int { return cmp.Compare(a.off, b.off) })
 	for i := 0; i < len(all); {
@@ -260,8 +260,8 @@ func (s *scratch) join() {
 	}
 }
 
-// giveBack makes a slot free. When nothing of a large file is used any more, the file
-// is removed.
+// giveBack makes a slot free. When none is taken any more the file is used from its
+// start again, or removed if it is large.
 func (s *scratch) giveBack(off, size int64) {
 	s.mu.Lock()
 	if off+size > s.end || size > s.used {
@@ -271,10 +271,21 @@ func (s *scratch) giveBack(off, size int64) {
 	s.used -= size
 	s.freed += size
 	s.put(extent{off, size})
-	empty := s.used == 0 && s.end > scratchKeepBytes
+	if s.used == 0 {
+		s.clear()
+	}
+	remove := s.used == 0 && s.high > scratchKeepBytes
 	s.mu.Unlock()
-	if empty {
+	if remove {
 		s.removeIfEmpty()
+	}
+}
+
+// clear makes one free place of all that is.
+func (s *scratch) clear() {
+	s.end, s.freed = 0, 0
+	for c := range s.free {
+		s.free[c] = s.free[c][:0]
 	}
 }
 
@@ -284,10 +295,7 @@ func (s *scratch) removeIfEmpty() {
 	s.mu.Lock()
 	empty := s.used == 0
 	if empty {
-		s.end, s.high, s.freed = 0, 0, 0
-		for c := range s.free {
-			s.free[c] = nil
-		}
+		s.high = 0
 	}
 	s.mu.Unlock()
 	if empty && s.file != nil {

@@ -32,6 +32,7 @@ type Writer struct {
 	last liveCount        // the entry of live that was used last, ahead of the map
 	bad  string           // the first Keep that cannot be, "" if there was none
 
+	frame     [FrameBytes]byte // of the record being put
 	pack      packFile
 	buf       []byte // the end of pack that is not written yet
 	done      []packFile
@@ -62,7 +63,7 @@ type packFile struct {
 // LogHash, Epoch, Engine and Lanes. Returns ErrBusy if another one is being written, and
 // ErrNoSpace if the disk has less left than the reserve.
 func (s *Store) Begin(m Manifest) (*Writer, error) {
-	if err := checkFree(s.fs, s.opt.ReserveBytes, 0); err != nil {
+	if err := checkFree(s.fs, s.opt.ReserveBytes, writeBytes); err != nil {
 		return nil, fmt.Errorf("begin checkpoint of step %d: %w", m.Step, err)
 	}
 	s.mu.Lock()
@@ -96,9 +97,8 @@ func (w *Writer) Put(kind state.RecordKind, owner uint64, payload []byte) (state
 		}
 	}
 	l := state.Loc{Pack: w.pack.Number, Off: uint64(w.pack.SizeBytes), Len: uint32(FrameBytes + len(payload))}
-	var frame [FrameBytes]byte
-	putFrame(&frame, kind, owner, payload)
-	if err := w.write(frame[:]); err != nil {
+	putFrame(w.frame[:], kind, owner, payload)
+	if err := w.write(w.frame[:]); err != nil {
 		return state.Loc{}, w.fail(err)
 	}
 	if err := w.write(payload); err != nil {
@@ -188,11 +188,8 @@ func (w *Writer) flush() error {
 		return nil
 	}
 	n := len(w.buf)
-	if w.unchecked += int64(n); w.unchecked >= growBytes {
-		w.unchecked = 0
-		if err := checkFree(w.s.fs, w.s.opt.ReserveBytes, int64(n)); err != nil {
-			return err
-		}
+	if err := checkFree(w.s.fs, w.s.opt.ReserveBytes, int64(n)); err != nil {
+		return err
 	}
 	w.pack.sum.Write(w.buf)
 	if _, err := w.pack.file.Write(w.buf); err != nil {
