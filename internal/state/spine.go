@@ -1,8 +1,6 @@
 package state
 
 import (
-	"sort"
-
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/types"
 )
@@ -13,23 +11,30 @@ import (
 // changes of each step. Merging is paid for in small portions by the steps that
 // make it necessary, so no step waits for a large merge.
 //
+// The runs are in blocks, which a Cache may keep in files instead of memory.
+//
 // One goroutine owns a Spine; its snapshots may be read by any.
 type Spine struct {
 	types []types.Type
 	keys  []batch.Key
+	set   *blockSet // nil: all stays in memory
+	size  int       // rows of a block
 	runs  []*run   // oldest and largest first
 	merge *merging // at most one, of two neighbours in runs
 	rows  int64    // sum of all weights
 	bytes int64
 	cons  batch.Consolidator
+
+	frozen *FrozenSpine // not complete yet
 }
 
 // run is a sorted sequence of changes without two for the same row, in blocks.
 // It never changes.
 type run struct {
-	blocks []*batch.Batch
+	blocks []*Block
 	n      int // changes
 	bytes  int64
+	dirs   []*directory // of the last complete checkpoint that has the run; the owner's
 }
 
 // mergeFuel is how many rows of merging one appended row pays for. Every row is
@@ -44,9 +49,22 @@ const minMergeFuel = 1024
 const maxRuns = 24
 
 // NewSpine returns an empty spine for rows of the given types, ordered by keys and
-// then by the whole row.
+// then by the whole row. It stays in memory and cannot be frozen.
 func NewSpine(ts []types.Type, keys []batch.Key) *Spine {
-	return &Spine{types: ts, keys: keys}
+	return &Spine{types: ts, keys: keys, size: blockRows(len(ts))}
+}
+
+// NewSpine returns an empty spine whose blocks c keeps. owner names it among all whose
+// records the Backing keeps. Lookups by at least the first filter columns of keys find
+// out by filters which blocks cannot have what they look for; 0 makes none. A nil
+// Cache gives a spine that stays in memory.
+func (c *Cache) NewSpine(owner uint64, ts []types.Type, keys []batch.Key, filter int) *Spine {
+	s := NewSpine(ts, keys)
+	if c != nil {
+		s.set = &blockSet{cache: c, owner: owner, types: ts, keys: keys, filter: min(filter, len(keys), maxFenceColumns),
+			dirBlocks: directoryBlocks, inline: inlineRows}
+	}
+	return s
 }
 
 // Append adds the changes of a step. b is borrowed; it need not be consolidated.
@@ -73,6 +91,14 @@ func (s *Spine) afterAppend(b *batch.Batch) {
 		s.startMerge(true)
 		s.work(int(^uint(0) >> 1))
 	}
+	s.rest()
+}
+
+// rest lets blocks leave memory if there is too much in it.
+func (s *Spine) rest() {
+	if s.set != nil {
+		s.set.cache.Rest()
+	}
 }
 
 // appendRun makes the newest run of rows in canonical form.
@@ -81,9 +107,7 @@ func (s *Spine) appendRun(c *batch.Batch) {
 		return
 	}
 	r := &run{n: c.N}
-	for lo := 0; lo < c.N; lo += batch.BlockRows {
-		r.blocks = append(r.blocks, batch.Slice(c, lo, min(lo+batch.BlockRows, c.N)))
-	}
+	cutBlocks(c, s.size, func(b *batch.Batch, bytes int64) { r.blocks = append(r.blocks, s.set.newBlock(b, bytes, true)) })
 	for i := range c.N {
 		s.rows += c.Weight(i)
 	}
@@ -125,6 +149,8 @@ func (s *Spine) finishMerge() {
 	s.merge = nil
 	out := m.result()
 	s.bytes += out.bytes - m.a.run.bytes - m.b.run.bytes
+	s.dropRun(m.a.run)
+	s.dropRun(m.b.run)
 	runs := make([]*run, 0, len(s.runs))
 	runs = append(runs, s.runs[:m.at]...)
 	if out.n > 0 {
@@ -133,258 +159,41 @@ func (s *Spine) finishMerge() {
 	s.runs = append(runs, s.runs[m.at+2:]...)
 }
 
-// Bytes returns about how much memory the runs hold.
+// dropRun says that a run is not part of the spine any more. Snapshots may have it.
+func (s *Spine) dropRun(r *run) {
+	if s.set == nil {
+		return
+	}
+	s.set.cache.drop(r.blocks)
+	for _, d := range r.dirs {
+		s.set.cache.dropFilters(d.filters)
+	}
+}
+
+// Close says that the spine is not used any more, but for snapshots that were taken.
+func (s *Spine) Close() {
+	if m := s.merge; m != nil {
+		m.result()
+		s.dropRun(&m.made)
+	}
+	for _, r := range s.runs {
+		s.dropRun(r)
+	}
+	s.runs, s.merge, s.rows, s.bytes = nil, nil, 0, 0
+}
+
+// Bytes returns about how large the runs are, in memory or not.
 func (s *Spine) Bytes() int64 { return s.bytes }
+
+// HeldBytes returns about how much memory they hold.
+func (s *Spine) HeldBytes() int64 {
+	if s.set == nil {
+		return s.bytes
+	}
+	return s.set.held.Load()
+}
 
 // Snapshot returns the rows as they are now. It stays as it is while the spine goes on.
 func (s *Spine) Snapshot() *Snapshot {
-	return &Snapshot{types: s.types, keys: s.keys, runs: append([]*run(nil), s.runs...), rows: s.rows}
-}
-
-// cursor walks a run.
-type cursor struct {
-	run        *run
-	block, row int
-	first      batch.Key // the leading order
-	prefix     []uint64  // of the block's rows, see batch.Prefixes
-}
-
-func (c *cursor) batch() *batch.Batch {
-	if c.done() {
-		return nil
-	}
-	return c.run.blocks[c.block]
-}
-
-func (c *cursor) done() bool { return c.block == len(c.run.blocks) }
-
-// enter prepares the block that the cursor has come to.
-func (c *cursor) enter() {
-	if !c.done() {
-		c.prefix = batch.Prefixes(c.prefix, c.batch(), c.first)
-	}
-}
-
-// merging is a merge of two runs under way.
-type merging struct {
-	keys  []batch.Key
-	at    int // index of a in the spine's runs; b is the next
-	a, b  cursor
-	picks []batch.Pick // rows of the cursors' blocks that are to go out next
-	out   *batch.Builder
-	used  int // rows consumed so far
-	made  run
-}
-
-func newMerging(s *Spine, at int) *merging {
-	first := batch.Key{}
-	if len(s.keys) > 0 {
-		first = s.keys[0]
-	}
-	m := &merging{keys: s.keys, at: at, out: batch.NewBuilder(s.types),
-		a: cursor{run: s.runs[at], first: first}, b: cursor{run: s.runs[at+1], first: first}}
-	m.a.enter()
-	m.b.enter()
-	return m
-}
-
-func (m *merging) done() bool { return m.a.done() && m.b.done() }
-
-// step consumes at most about fuel rows and returns how many it did.
-func (m *merging) step(fuel int) int {
-	used := 0
-	for used < fuel && !m.done() {
-		n := m.blocks(fuel - used)
-		used += n
-		if m.out.Len() == 0 {
-			m.out.Reserve(min(batch.BlockRows, m.a.run.n+m.b.run.n-m.used))
-		}
-		m.out.AppendPicks(m.a.batch(), m.b.batch(), m.picks)
-		m.picks = m.picks[:0]
-		m.advance(&m.a)
-		m.advance(&m.b)
-		m.used += n
-		if m.out.Len() >= batch.BlockRows {
-			m.seal()
-		}
-	}
-	return max(used, 1)
-}
-
-// advance moves a cursor that is through its block to the next.
-func (m *merging) advance(c *cursor) {
-	if !c.done() && c.row == c.batch().N {
-		c.block, c.row = c.block+1, 0
-		c.enter()
-	}
-}
-
-// blocks picks rows until one of the two blocks is used up, the output block is
-// full, or fuel rows were consumed, and returns how many were.
-func (m *merging) blocks(fuel int) int {
-	room := batch.BlockRows - m.out.Len()
-	a, b := m.a.batch(), m.b.batch()
-	switch {
-	case b == nil:
-		return m.rest(&m.a, false, min(room, fuel))
-	case a == nil:
-		return m.rest(&m.b, true, min(room, fuel))
-	}
-	used, i, j := 0, m.a.row, m.b.row
-	for i < a.N && j < b.N && len(m.picks) < room && used < fuel {
-		r := m.compare(a, i, b, j)
-		switch {
-		case r < 0:
-			m.picks = append(m.picks, batch.Pick{Row: uint32(i), Weight: a.Weight(i)})
-			i++
-			used++
-		case r > 0:
-			m.picks = append(m.picks, batch.Pick{Row: uint32(j), Second: true, Weight: b.Weight(j)})
-			j++
-			used++
-		default:
-			if w := a.Weight(i) + b.Weight(j); w != 0 {
-				m.picks = append(m.picks, batch.Pick{Row: uint32(i), Weight: w})
-			}
-			i++
-			j++
-			used += 2
-		}
-	}
-	m.a.row, m.b.row = i, j
-	return used
-}
-
-// compare orders two rows; 0 means that they are identical.
-func (m *merging) compare(a *batch.Batch, i int, b *batch.Batch, j int) int {
-	x, y := m.a.prefix[i], m.b.prefix[j]
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	if r := batch.CompareRows(a, i, b, j, m.keys); r != 0 {
-		return r
-	}
-	return batch.CompareWhole(a, i, b, j)
-}
-
-// rest picks up to n rows of the one block that is left.
-func (m *merging) rest(c *cursor, second bool, n int) int {
-	b := c.batch()
-	n = min(n, b.N-c.row)
-	for range n {
-		m.picks = append(m.picks, batch.Pick{Row: uint32(c.row), Second: second, Weight: b.Weight(c.row)})
-		c.row++
-	}
-	return n
-}
-
-func (m *merging) seal() {
-	b := m.out.Seal()
-	m.made.blocks = append(m.made.blocks, b)
-	m.made.n += b.N
-	m.made.bytes += b.SizeBytes()
-}
-
-func (m *merging) result() *run {
-	if m.out.Len() > 0 {
-		m.seal()
-	}
-	return &m.made
-}
-
-// Snapshot is the rows of a Spine at one moment. It never changes and may be read
-// by many goroutines.
-type Snapshot struct {
-	types []types.Type
-	keys  []batch.Key
-	runs  []*run
-	rows  int64
-}
-
-// Types returns the row type.
-func (s *Snapshot) Types() []types.Type { return s.types }
-
-// Keys returns the columns the snapshot is ordered by.
-func (s *Snapshot) Keys() []batch.Key { return s.keys }
-
-// Rows returns the number of rows, counting each as often as its weight says.
-func (s *Snapshot) Rows() int64 { return s.rows }
-
-// Changes returns how many changes a full read hands out; at least as many as there
-// are distinct rows.
-func (s *Snapshot) Changes() int {
-	n := 0
-	for _, r := range s.runs {
-		n += r.n
-	}
-	return n
-}
-
-// Blocks hands out the content as changes in blocks of at most batch.BlockRows: a
-// row may come several times with weights that sum to what it is worth. The
-// blocks are sealed. It stops at the first error and returns it.
-func (s *Snapshot) Blocks(fn func(*batch.Batch) error) error {
-	for _, r := range s.runs {
-		for _, b := range r.blocks {
-			if err := fn(b); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// Lookup hands out the changes of the rows whose leading key columns equal those of
-// row 0 of key, a batch with one column for each leading key column used. The
-// blocks are selections of sealed ones. Cost: a binary search in each run.
-func (s *Snapshot) Lookup(key *batch.Batch, fn func(*batch.Batch) error) error {
-	if len(key.Cols) > len(s.keys) {
-		panic("state: lookup by more columns than the snapshot is ordered by")
-	}
-	for _, r := range s.runs {
-		if err := s.lookupRun(r, key, fn); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (s *Snapshot) lookupRun(r *run, key *batch.Batch, fn func(*batch.Batch) error) error {
-	first := sort.Search(len(r.blocks), func(i int) bool {
-		b := r.blocks[i]
-		return s.compareKey(b, b.N-1, key) >= 0
-	})
-	for i := first; i < len(r.blocks); i++ {
-		b := r.blocks[i]
-		lo := sort.Search(b.N, func(k int) bool { return s.compareKey(b, k, key) >= 0 })
-		hi := sort.Search(b.N, func(k int) bool { return s.compareKey(b, k, key) > 0 })
-		if lo < hi {
-			out := *b
-			out.Sel = make([]uint32, 0, hi-lo)
-			for k := lo; k < hi; k++ {
-				out.Sel = append(out.Sel, uint32(k))
-			}
-			if err := fn(&out); err != nil {
-				return err
-			}
-		}
-		if hi < b.N {
-			return nil
-		}
-	}
-	return nil
-}
-
-// compareKey orders row i of b against the looked-up key.
-func (s *Snapshot) compareKey(b *batch.Batch, i int, key *batch.Batch) int {
-	for c := range key.Cols {
-		k := s.keys[c]
-		if r := batch.CompareColumns(&b.Cols[k.Col], i, &key.Cols[c], 0, k); r != 0 {
-			return r
-		}
-	}
-	return 0
+	return &Snapshot{types: s.types, keys: s.keys, set: s.set, runs: append([]*run(nil), s.runs...), rows: s.rows}
 }

@@ -15,13 +15,19 @@ type Backing struct {
 	Fail func() error
 	// Empty says which packs are to be emptied.
 	Empty func(pack uint32) bool
+	// Two makes a checkpoint stay until the second one after it is complete.
+	Two bool
+	// Damaged says which records cannot be read.
+	Damaged func(l state.Loc) bool
 
 	mu      sync.Mutex
 	pack    uint32
 	records map[state.Loc]record
 	kept    map[state.Loc]bool
+	before  map[state.Loc]bool // kept by the checkpoint before
 	next    uint64
 	spilled int
+	puts    int
 }
 
 type record struct {
@@ -40,7 +46,7 @@ func (b *Backing) Read(l state.Loc, owner uint64, dst []byte) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r, ok := b.records[l]
-	if !ok || r.owner != owner {
+	if !ok || r.owner != owner || b.Damaged != nil && b.Damaged(l) {
 		return dst, fmt.Errorf("%w: record %+v of %x, asked for by %x", state.ErrDamaged, l, r.owner, owner)
 	}
 	return append(dst, r.data...), nil
@@ -89,7 +95,14 @@ func (b *Backing) Spilled() int {
 
 // Put implements state.Sink.
 func (b *Backing) Put(kind state.RecordKind, owner uint64, payload []byte) (state.Loc, error) {
-	return b.put(b.pack, kind, owner, payload)
+	l, err := b.put(b.pack, kind, owner, payload)
+	if err == nil {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.kept[l] = true
+		b.puts++
+	}
+	return l, err
 }
 
 // Keep implements state.Sink.
@@ -111,12 +124,47 @@ func (b *Backing) Complete() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for l := range b.records {
-		if l.Pack != state.ScratchPack && !b.kept[l] {
+		if l.Pack != state.ScratchPack && !b.kept[l] && !b.before[l] {
 			delete(b.records, l)
 		}
 	}
-	clear(b.kept)
+	if b.Two {
+		b.before = b.kept
+	}
+	b.nextPack()
+}
+
+// Abort ends a checkpoint that comes to nothing.
+func (b *Backing) Abort() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.nextPack()
+}
+
+func (b *Backing) nextPack() {
+	b.kept = map[state.Loc]bool{}
+	b.puts = 0
 	b.pack++
+}
+
+// Restart forgets what was spilled, and a checkpoint that is not complete.
+func (b *Backing) Restart() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for l := range b.records {
+		if l.Pack == state.ScratchPack {
+			delete(b.records, l)
+		}
+	}
+	b.spilled = 0
+	b.nextPack()
+}
+
+// Puts returns how many records were put into the checkpoint that is being written.
+func (b *Backing) Puts() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.puts
 }
 
 // Records returns how many records the checkpoints have.
