@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -246,5 +247,74 @@ func TestVerifyReportsAndStops(t *testing.T) {
 	err = w.store.Verify(ctx, w.manifest, func(int64, int64) { cancel() })
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("cancelled: %v", err)
+	}
+}
+
+// TestPacksOfTheSameNumber brings a checkpoint of another store into the directory of an
+// open one.
+func TestPacksOfTheSameNumber(t *testing.T) {
+	dirs := []string{t.TempDir(), t.TempDir()}
+	var hashes []ckpt.Hash
+	var want []map[uint64][]byte
+	for i, dir := range dirs {
+		s := openDir(t, dir, ckpt.Options{})
+		op := newToy()
+		op.set(1, []byte{byte(i)})
+		_, h, err := op.checkpoint(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes, want = append(hashes, h), append(want, op.pages)
+	}
+	if err := os.CopyFS(dirs[0], os.DirFS(dirs[1])); err != nil {
+		t.Fatal(err)
+	}
+	for first := range hashes {
+		s := openDir(t, dirs[0], ckpt.Options{})
+		m := must[ckpt.Manifest](t)(s.OpenManifest(hashes[first]))
+		if _, err := s.OpenManifest(hashes[1-first]); !errors.Is(err, ckpt.ErrDamaged) || !strings.Contains(err.Error(), "pack 1") {
+			t.Errorf("two packs of one number: %v", err)
+		}
+		samePages(t, must[*toy](t)(load(s, m)).pages, want[first])
+	}
+}
+
+// TestLeftoverOfTheSameContent makes a checkpoint whose packs are there already, from a
+// process that stopped before it wrote the manifest, while what nobody needs is pruned.
+func TestLeftoverOfTheSameContent(t *testing.T) {
+	for range 30 {
+		d := diskmodel.New(rand.New(rand.NewPCG(1, 1)).IntN)
+		d.SetHook(func(op diskmodel.Op) error {
+			if op.Kind == diskmodel.OpCreate && strings.HasPrefix(op.Name, "manifests/") {
+				d.Stop()
+			}
+			return nil
+		})
+		fill := func() *toy {
+			op := newToy()
+			op.change(rand.New(rand.NewPCG(3, 3)), 40, 40)
+			return op
+		}
+		s := must[*ckpt.Store](t)(ckpt.Open(d, crashOptions))
+		if _, _, err := fill().checkpoint(s); err == nil {
+			t.Fatal("the machine did not stop")
+		}
+		d = d.Crash()
+		left := len(d.Files())
+		s = must[*ckpt.Store](t)(ckpt.Open(d, crashOptions))
+		pruned := make(chan error)
+		go func() {
+			_, err := s.Prune()
+			pruned <- err
+		}()
+		op := fill()
+		m, _, err := op.checkpoint(s)
+		if err := errors.Join(err, <-pruned); err != nil {
+			t.Fatal(err)
+		}
+		if left != len(m.Packs) {
+			t.Fatalf("%d packs were left, %d are written", left, len(m.Packs))
+		}
+		samePages(t, must[*toy](t)(load(s, m)).pages, op.pages)
 	}
 }

@@ -34,6 +34,9 @@ func (s *Store) Manifests() ([]Entry, error) {
 		}
 		e := Entry{Step: step, Hash: h, Name: manifestDir + "/" + f.Name}
 		e.Manifest, e.Err = s.readManifest(e)
+		if errors.Is(e.Err, fs.ErrNotExist) { // pruned meanwhile
+			continue
+		}
 		entries = append(entries, e)
 	}
 	slices.SortFunc(entries, func(a, b Entry) int {

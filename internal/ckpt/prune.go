@@ -2,6 +2,7 @@ package ckpt
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/tidemill/tidemill/internal/failpoint"
 )
@@ -20,9 +21,9 @@ type Pruned struct {
 //
 // Manifests go first, and durably, so that none is left without its packs.
 func (s *Store) Prune(keep ...Hash) (Pruned, error) {
+	s.names.Lock()
+	defer s.names.Unlock()
 	var done Pruned
-	// First the names, then what is needed: a file that was there then and is needed by
-	// a checkpoint that became complete meanwhile is among what is needed now.
 	packs, err := s.fs.List(packDir)
 	if err != nil {
 		return done, fmt.Errorf("prune checkpoints: list %s: %w", packDir, err)
@@ -42,7 +43,16 @@ func (s *Store) Prune(keep ...Hash) (Pruned, error) {
 			keepPack[p.Hash] = true
 		}
 	}
-	s.needed(keepManifest, keepPack)
+	s.mu.Lock()
+	keepManifest[s.hash] = true
+	for _, p := range s.current {
+		keepPack[p.Hash] = true
+	}
+	s.mu.Unlock()
+	packs = slices.DeleteFunc(packs, func(f Info) bool {
+		h, ok := parsePackName(f.Name)
+		return !ok || keepPack[h]
+	})
 
 	for _, f := range manifests {
 		if _, h, ok := parseManifestName(f.Name); !ok || keepManifest[h] {
@@ -54,17 +64,13 @@ func (s *Store) Prune(keep ...Hash) (Pruned, error) {
 		done.Manifests++
 		failpoint.Hit(failpoint.PruneManifests)
 	}
-	if done.Manifests > 0 {
+	if done.Manifests > 0 || len(packs) > 0 { // an earlier Prune may have failed here
 		if err := s.fs.SyncDir(manifestDir); err != nil {
 			return done, fmt.Errorf("prune checkpoints: sync directory %s: %w", manifestDir, err)
 		}
 	}
 	s.handles.retain(keepPack)
 	for _, f := range packs {
-		h, ok := parsePackName(f.Name)
-		if !ok || keepPack[h] {
-			continue
-		}
 		if err := s.fs.Remove(packDir + "/" + f.Name); err != nil {
 			return done, fmt.Errorf("prune checkpoints: remove %s: %w", f.Name, err)
 		}
@@ -73,20 +79,4 @@ func (s *Store) Prune(keep ...Hash) (Pruned, error) {
 		failpoint.Hit(failpoint.PrunePacks)
 	}
 	return done, nil
-}
-
-// needed adds what must stay whatever the caller keeps.
-func (s *Store) needed(manifests, packs map[Hash]bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	manifests[s.hash] = true
-	for _, p := range s.current {
-		packs[p.Hash] = true
-	}
-	if w := s.writer; w != nil {
-		manifests[w.manifest] = true
-		for _, h := range w.moved {
-			packs[h] = true
-		}
-	}
 }

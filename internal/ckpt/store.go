@@ -38,9 +38,14 @@ type Store struct {
 	scratch scratch
 	handles handles
 
+	// names is held while files get their names or lose them, as Finish and Prune do, so
+	// that neither sees half of what the other does. A pack that is left over from a
+	// process before may have the content, and so the name, of one being written.
+	names sync.Mutex
+	temps int // how many temporary names of manifests were given out
+
 	mu      sync.Mutex
 	next    uint32  // the number of the next pack; numbers are not used twice
-	temps   int     // how many temporary names of manifests were given out
 	current []Pack  // of the checkpoint opened or finished last: memory refers to its records
 	hash    Hash    // of its manifest
 	writer  *Writer // the checkpoint being written, nil if none is

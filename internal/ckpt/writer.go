@@ -37,8 +37,7 @@ type Writer struct {
 	buf       []byte // the end of pack that is not written yet
 	done      []packFile
 	unchecked int64  // written since the disk's free space was asked for
-	moved     []Hash // packs that have their names, guarded by s.mu
-	manifest  Hash   // the manifest once it has a name, guarded by s.mu
+	moved     int    // how many of done may have their names
 	temp      string // the manifest's file while it is being written, or its name
 	err       error
 }
@@ -267,6 +266,8 @@ func (w *Writer) finish(objects map[string]Object) (Hash, error) {
 	if err != nil {
 		return Hash{}, err
 	}
+	s.names.Lock()
+	defer s.names.Unlock()
 	if err := w.movePacks(); err != nil {
 		return Hash{}, err
 	}
@@ -315,9 +316,7 @@ func (w *Writer) fillIn(objects map[string]Object) error {
 // movePacks gives the packs their names.
 func (w *Writer) movePacks() error {
 	for _, p := range w.done {
-		w.s.mu.Lock() // before the name is there, for Prune
-		w.moved = append(w.moved, p.Hash)
-		w.s.mu.Unlock()
+		w.moved++
 		if err := w.s.fs.Rename(p.temp, p.FileName()); err != nil {
 			return fmt.Errorf("rename %s: %w", p.temp, noSpace(err))
 		}
@@ -334,11 +333,8 @@ func (w *Writer) movePacks() error {
 
 func (w *Writer) writeManifest(data []byte, h Hash) error {
 	s := w.s
-	s.mu.Lock()
 	s.temps++
 	temp := fmt.Sprintf("%s/%d-%d%s", manifestDir, w.m.Step, s.temps, tempSuffix)
-	w.manifest = h // before the name is there, for Prune
-	s.mu.Unlock()
 	f, err := s.fs.Create(temp)
 	if err != nil {
 		return fmt.Errorf("create %s: %w", temp, noSpace(err))
@@ -378,6 +374,8 @@ func (w *Writer) Abort() {
 // when the store is opened again, or by Prune.
 func (w *Writer) fail(err error) error {
 	s := w.s
+	s.names.Lock()
+	defer s.names.Unlock()
 	w.err = fmt.Errorf("checkpoint of step %d: %w", w.m.Step, err)
 	if w.temp != "" {
 		s.fs.Remove(w.temp)
@@ -388,7 +386,7 @@ func (w *Writer) fail(err error) error {
 		s.fs.Remove(w.pack.temp)
 	}
 	for i, p := range w.done {
-		if i < len(w.moved) {
+		if i < w.moved {
 			s.fs.Remove(p.FileName())
 		}
 		s.fs.Remove(p.temp)
