@@ -164,6 +164,9 @@ func (s *Session) CopyIn(ctx context.Context, st *session.Statement) (session.Co
 	if p.copy == nil || !p.copy.in {
 		return nil, &types.Error{Code: "08P01", Message: "the statement is not COPY ... FROM STDIN"}
 	}
+	if err := s.e.room(); err != nil {
+		return nil, err
+	}
 	c := &copyIn{s: s, p: p.copy, cols: p.columns, rows: batch.NewBuilder(p.copy.from.Table.Types())}
 	bu := batch.NewBuilder(p.copy.from.Table.Types())
 	ectx := s.env(nil).exprCtx()

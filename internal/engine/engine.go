@@ -66,6 +66,9 @@ type Config struct {
 	Fabric *fabric.Fabric
 	// Logs keeps the logs. Zero: Fabric does.
 	Logs Logs
+	// Room returns nil while there is room on the disk for new work, a *fabric.NoSpaceError
+	// otherwise. It must be cheap. Zero: Fabric's; without one there always is.
+	Room func() error
 	// Name is the pipeline's, which is the database that clients ask for.
 	Name string
 	// Workers is how many goroutines a circuit runs on. Zero: one a processor.
@@ -158,6 +161,9 @@ func open(ctx context.Context, cfg Config) (*Engine, error) {
 			return nil, errors.New("open pipeline: Config.Fabric is nil")
 		}
 		cfg.Logs = fabricLogs{cfg.Fabric}
+	}
+	if cfg.Room == nil && cfg.Fabric != nil {
+		cfg.Room = cfg.Fabric.Room
 	}
 	setDefaults(&cfg)
 	e := &Engine{

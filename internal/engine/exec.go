@@ -275,7 +275,7 @@ func (s *Session) define(ctx context.Context, p *prepared) (session.Cursor, erro
 		}
 	}
 	pl := s.planner(nil)
-	r := &request{kind: coord.DDL, ctx: ctx, plan: func(cat *catalog.Catalog) (catalog.Command, error) {
+	r := &request{kind: coord.DDL, ctx: ctx, frees: strings.HasPrefix(tagOf(p), "DROP "), plan: func(cat *catalog.Catalog) (catalog.Command, error) {
 		own := *pl
 		own.Catalog = cat
 		return own.PlanDDL(p.stmt, p.text)

@@ -52,7 +52,7 @@ func (s *source) passTime(ctx context.Context) error {
 	if all && next.mark != flow.NoMark && now > from {
 		next.mark += now - from
 	}
-	if full || next.mark == before || now-since < max(s.rules.idle, minIdle.Microseconds()) {
+	if full || s.e.room() != nil || next.mark == before || now-since < max(s.rules.idle, minIdle.Microseconds()) {
 		return nil
 	}
 	blk := &wire.Source{First: first, Rows: batch.NewBuilder(s.types).Seal(), Cursor: cursor, Event: next.wire(), Proc: proc}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ func (i *intake) Cursor() []byte {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.given = s.cursor
 	return s.cursor
 }
 
@@ -35,8 +37,11 @@ func (i *intake) Append(ctx context.Context, b connector.Block) (uint64, error) 
 	return (*source)(i).append(ctx, b)
 }
 
-// waitForRoom waits while too much waits for the leader.
+// waitForRoom waits while too much waits for the leader. A full disk is an error.
 func (s *source) waitForRoom(ctx context.Context) error {
+	if err := s.e.room(); err != nil {
+		return err
+	}
 	for {
 		room := s.room.wait()
 		s.mu.Lock()
@@ -66,11 +71,23 @@ func (s *source) append(ctx context.Context, b connector.Block) (uint64, error) 
 	if err := s.settle(ctx); err != nil {
 		return 0, err
 	}
+	s.mu.Lock()
+	moved := b.Cursor != nil && !bytes.Equal(s.cursor, s.given)
+	s.mu.Unlock()
+	if moved {
+		return 0, fmt.Errorf("append to source %q: %w", s.def.Name, errMovedOn)
+	}
 	blocks, err := s.encodeBlock(b)
 	if err != nil {
 		return 0, err
 	}
-	return s.appendEncoded(ctx, blocks)
+	pos, err := s.appendEncoded(ctx, blocks)
+	if err == nil && b.Cursor != nil {
+		s.mu.Lock()
+		s.given = s.cursor
+		s.mu.Unlock()
+	}
+	return pos, err
 }
 
 // encodeBlock is encode with what follows from an error; under appendMu.
@@ -84,6 +101,10 @@ func (s *source) encodeBlock(b connector.Block) ([]*wire.Source, error) {
 	}
 	return blocks, nil
 }
+
+// errMovedOn: the log holds rows that were not known to be there when the block was
+// read, maybe the same ones. The connector begins again behind them.
+var errMovedOn = errors.New("an append whose outcome was not known has succeeded; the connector goes on behind it")
 
 // appendEncoded appends blocks and hands them to the leader; under appendMu.
 func (s *source) appendEncoded(ctx context.Context, blocks []*wire.Source) (uint64, error) {
@@ -301,7 +322,7 @@ func (s *source) appendRecords(ctx context.Context, recs [][]byte, last uint64, 
 			}
 			return err
 		}
-		if attempt == maxSourceAttempts || ctx.Err() != nil || s.e.ctx.Err() != nil {
+		if attempt == maxSourceAttempts || s.e.stopped() || ctx.Err() != nil || s.e.ctx.Err() != nil {
 			s.setUncertain()
 			return err
 		}

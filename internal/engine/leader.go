@@ -48,6 +48,8 @@ type leader struct {
 	queue     []coord.Effect
 	wake      *time.Timer
 	wakeAt    int64               // when wake fires, in microseconds of Unix time
+	stalled   *uint64             // of an append that waits for room: the sequence it expects
+	unstall   <-chan time.Time    // when that is looked for
 	failure   error               // why the pipeline fails, in more words than the coord has
 	closing   *request            // the request of Close
 	replaying bool                // the log is read: its steps and commands meet no limits of memory
@@ -65,6 +67,8 @@ type request struct {
 	bytes   int64 // held of Engine.bytes
 	// ctx, of a command, ends when its client gives up; nil: never.
 	ctx context.Context
+	// frees says of a command that it makes room, so that a full disk does not refuse it.
+	frees bool
 	// plan gives the command against the leader's catalog.
 	plan   func(*catalog.Catalog) (catalog.Command, error)
 	answer chan answer // of capacity 1
@@ -109,6 +113,8 @@ func (e *Engine) run() {
 			l.poll()
 		case <-l.wake.C:
 			l.wakeUp()
+		case <-l.unstall:
+			l.resume()
 		case <-l.ckpt.tick():
 			l.checkpointDue()
 		case j := <-e.written:
@@ -250,7 +256,11 @@ const timeSteps = 10 * time.Millisecond
 func (l *leader) tellDue() {
 	at := int64(coord.NotDue)
 	if next := l.nextStep(); next != math.MaxInt64 {
-		at = max(next, l.now+timeSteps.Microseconds()) + epochMicros
+		least := timeSteps
+		if l.e.room() != nil {
+			least = fullSteps
+		}
+		at = max(next, l.now+least.Microseconds()) + epochMicros
 	}
 	l.feed(coord.Due{At: at})
 }
@@ -299,7 +309,9 @@ func (l *leader) append(expect uint64) {
 	case errors.Is(err, fabric.ErrTooLarge):
 		l.failure = fmt.Errorf("append to the log: %w", err)
 		outcome = coord.Refused
-	default: // also ErrUnavailable and ErrNoSpace, which may pass
+	case l.coord.Role() == coord.Leading && l.stall(expect, err):
+		return
+	default: // also ErrUnavailable, which may pass
 		l.e.cfg.Logger.Warn("append to the log", "pipeline", l.e.cfg.Name, "err", err)
 		outcome = coord.Unknown
 	}
@@ -440,6 +452,11 @@ func (l *leader) publishSnapshot() {
 func (e *Engine) call(ctx context.Context, r *request) (answer, error) {
 	r.id = e.nextReq.Add(1)
 	r.answer = make(chan answer, 1)
+	if r.kind == coord.Tx || r.kind == coord.DDL && !r.frees {
+		if err := e.room(); err != nil {
+			return answer{}, err
+		}
+	}
 	if r.bytes > 0 {
 		if err := e.bytes.take(ctx, r.bytes); err != nil {
 			return answer{}, canceled(ctx)

@@ -52,7 +52,8 @@ func (e *Engine) Receive(ctx context.Context, d Delivery) (Receipt, error) {
 	if d.Sent != nil {
 		b.Sent = []connector.Sent{*d.Sent}
 	}
-	return s.receive(ctx, b)
+	r, err := s.receive(ctx, b)
+	return r, e.sourceError(err)
 }
 
 // receive appends the block of a request, unless it is there.

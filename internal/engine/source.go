@@ -61,6 +61,7 @@ type source struct {
 	uncertain bool   // there may be more than lastSeq
 	records   uint64 // good and bad, up to lastSeq
 	cursor    []byte
+	given     []byte        // the cursor that the connector goes on from
 	pending   []sourceBlock // durable, not yet in a step
 	bytes     int64         // of pending
 	announced int           // how many of pending the coord knows
@@ -283,6 +284,9 @@ func (e *Engine) startRunner(s *source) {
 		pause := 100 * time.Millisecond
 		for {
 			began := time.Now()
+			s.mu.Lock()
+			s.given = s.cursor
+			s.mu.Unlock()
 			err := s.runner.Run(ctx, (*intake)(s))
 			if ctx.Err() != nil || err == nil {
 				return
