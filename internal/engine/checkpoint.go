@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/catalog"
@@ -66,7 +67,7 @@ type checkpoints struct {
 	waiting []*request  // CHECKPOINT statements that the one under way answers
 	next    []*request  // those that came too late for it
 	kept    []keptCheckpoint
-	tidying bool // files and logs are being trimmed
+	tidying atomic.Bool // files and logs are being trimmed
 }
 
 // keptCheckpoint is one that is complete: its record is in the log.

@@ -27,6 +27,8 @@ type sourceHead struct {
 	// Read is the last record of the pipeline's log that made something of the source's
 	// old rows: a replay from before it needs them again.
 	Read uint64
+	// Trims says that its oldest blocks may be gone.
+	Trims bool `json:",omitempty"`
 }
 
 // tableHead is the event time of a table.
@@ -39,7 +41,7 @@ type tableHead struct {
 func (l *leader) saveHead() *checkpointHead {
 	h := &checkpointHead{Format: headVersion, Now: l.now, Sources: map[catalog.ID]sourceHead{}, Tables: map[catalog.ID]tableHead{}}
 	for _, s := range l.e.sourceList() {
-		h.Sources[s.id] = sourceHead{Start: s.start, Position: l.positions[s.id], Read: l.historyRead[s.id]}
+		h.Sources[s.id] = sourceHead{Start: s.start, Position: l.positions[s.id], Read: l.historyRead[s.id], Trims: s.trims.Load()}
 	}
 	for id, t := range l.events {
 		h.Tables[id] = tableHead{t.state.mark, t.state.late}

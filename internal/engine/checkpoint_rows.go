@@ -19,15 +19,27 @@ type frozenWhole struct {
 func (f *frozenWhole) Write(state.Sink) ([]byte, error) { return f.image, nil }
 func (f *frozenWhole) Done(bool)                        {}
 
-func freezeRows(_ catalog.ID, s *state.Spine) frozen {
-	f := &frozenWhole{}
-	_ = s.Snapshot().Blocks(func(b *batch.Batch) error {
-		for _, part := range wireParts(b) {
-			f.image = wire.AppendBatch(f.image, part)
-		}
-		return nil
-	})
-	return f
+// blockCodec gives blocks of rows the bytes of records of the log.
+type blockCodec struct{}
+
+func (blockCodec) AppendBatch(dst []byte, b *batch.Batch) []byte { return wire.AppendBatch(dst, b) }
+
+func (blockCodec) DecodeBatch(src []byte) (*batch.Batch, []byte, error) {
+	return wire.DecodeBatch(src)
+}
+
+// newSpine returns the empty rows of a relation.
+func (l *leader) newSpine(def *catalog.Relation, ts []types.Type) *state.Spine {
+	return l.cache.NewSpine(uint64(def.ID), ts, orderOf(def), lookupColumns(def))
+}
+
+// lookupColumns is how many leading columns of a relation's order lookups give, if they
+// look for one row or a few.
+func lookupColumns(def *catalog.Relation) int {
+	if def.Index != nil {
+		return len(orderOf(def))
+	}
+	return len(def.PrimaryKey)
 }
 
 func freezeRecent(_ catalog.ID, r *ring) frozen {
@@ -49,15 +61,7 @@ func (r *restorer) rows(def *catalog.Relation, ts []types.Type) (*state.Spine, e
 	if err != nil {
 		return nil, err
 	}
-	s := state.NewSpine(ts, orderOf(def))
-	for len(image) > 0 {
-		var b *batch.Batch
-		if b, image, err = wire.DecodeBatch(image); err != nil {
-			return nil, err
-		}
-		s.Append(b)
-	}
-	return s, nil
+	return r.l.cache.RestoreSpine(uint64(def.ID), ts, orderOf(def), lookupColumns(def), image)
 }
 
 // recent restores the recent changes of a relation.

@@ -57,6 +57,7 @@ type ckptJob struct {
 	specs    map[string]string // by circuit: its hash
 	parts    []frozenPart
 	sources  map[catalog.ID][]byte
+	dropped  []state.Loc // blocks that only readers of old snapshots have
 	began    time.Time
 	pause    time.Duration
 
@@ -92,7 +93,7 @@ func (l *leader) freeze() (*ckptJob, error) {
 	for _, id := range sortedKeys(l.rels) {
 		r := l.rels[id]
 		if r.spine != nil {
-			j.parts = append(j.parts, frozenPart{kindRows, id, freezeRows(id, r.spine)})
+			j.parts = append(j.parts, frozenPart{kindRows, id, r.spine.Freeze()})
 		}
 		if r.ring != nil {
 			j.parts = append(j.parts, frozenPart{kindRecent, id, freezeRecent(id, r.ring)})
@@ -101,6 +102,7 @@ func (l *leader) freeze() (*ckptJob, error) {
 			j.sources[id] = s.save()
 		}
 	}
+	j.dropped = l.cache.Dropped()
 	return j, nil
 }
 
@@ -134,6 +136,9 @@ func (j *ckptJob) writeObjects(to state.Sink) (map[string]ckpt.Object, error) {
 		at, err := to.Put(state.RecordImage, imageOwner(name), image)
 		objects[name] = ckpt.Object{Kind: kind, Identity: identity, Image: at}
 		return err
+	}
+	for _, at := range j.dropped {
+		to.Keep(at)
 	}
 	saved, err := j.circuits.Write(to)
 	if err != nil {

@@ -11,7 +11,6 @@ import (
 	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/plan"
-	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 	"github.com/tidemill/tidemill/internal/wire"
 	"github.com/tidemill/tidemill/internal/worker"
@@ -131,7 +130,7 @@ func (l *leader) makeRelation(ctx context.Context, def *catalog.Relation, d *sta
 	m := made{rel: &relation{def: def}}
 	switch def.Kind {
 	case catalog.Table:
-		m.rel.spine = state.NewSpine(def.Types(), orderOf(def))
+		m.rel.spine = l.newSpine(def, def.Types())
 		m.rel.ring = l.newRing()
 		ev, err := newTableEvent(def)
 		if err != nil {
@@ -176,7 +175,7 @@ func (l *leader) makeIndex(ctx context.Context, def *catalog.Relation, d *staged
 	if on == nil || on.spine == nil {
 		return made{}, &types.Error{Code: types.CodeUndefinedTable, Message: fmt.Sprintf("relation %d does not exist", def.Index.On)}
 	}
-	x := &relation{def: def, spine: state.NewSpine(on.def.Types(), orderOf(def))}
+	x := &relation{def: def, spine: l.newSpine(def, on.def.Types())}
 	err := on.spine.Snapshot().Blocks(func(b *batch.Batch) error {
 		x.spine.Append(b)
 		return ctx.Err()
@@ -220,7 +219,7 @@ func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedD
 	}
 	m := made{rel: &relation{def: def, ring: l.newRing()}, circuit: c, content: out}
 	if def.Kind == catalog.MaterializedView {
-		m.rel.spine = state.NewSpine(def.Types(), orderOf(def))
+		m.rel.spine = l.newSpine(def, def.Types())
 		m.rel.spine.Append(out.Batch)
 	} else {
 		m.rel.ring = newRing(maxSinkBytes)
@@ -321,6 +320,9 @@ func (l *leader) installDDL(ctx context.Context, d *stagedDDL, live bool) {
 	for id, r := range l.rels {
 		if def := l.cat.ByID(id); def != nil {
 			r.def = def
+			if s := l.e.sourceByID(id); s != nil {
+				s.noteRetention(def)
+			}
 		}
 	}
 	l.noteRings()
@@ -360,8 +362,13 @@ func (l *leader) remove(ctx context.Context, def *catalog.Relation, live bool) {
 	if def.Kind == catalog.Sink {
 		l.e.dropSink(ctx, def.ID, live)
 	}
-	if r := l.rels[def.ID]; r != nil && r.ring != nil {
-		r.ring.end()
+	if r := l.rels[def.ID]; r != nil {
+		if r.ring != nil {
+			r.ring.end()
+		}
+		if r.spine != nil {
+			r.spine.Close()
+		}
 	}
 	delete(l.rels, def.ID)
 }

@@ -245,11 +245,15 @@ func (e *Engine) newLeader(lanes int) {
 	if e.store != nil {
 		work.Backing, work.Budget = e.store, e.budget
 	}
+	var cache *state.Cache
+	if e.store != nil {
+		cache = state.NewCache(e.store, blockCodec{}, e.budget)
+	}
 	e.lead = &leader{
 		e: e, work: worker.Open(work), rels: map[catalog.ID]*relation{}, requests: map[uint64]*request{}, from: 1,
 		coord: coord.New(coord.Config{StepRows: e.cfg.StepRows, LingerMicros: e.cfg.Linger.Microseconds()}),
 		cat:   catalog.New(e.virtuals()), positions: map[catalog.ID]uint64{}, events: map[catalog.ID]*tableEvent{}, historyRead: map[catalog.ID]uint64{},
-		wake: time.NewTimer(time.Hour), wakeAt: math.MaxInt64, ckpt: checkpoints{store: e.store, at: math.MaxInt64},
+		wake: time.NewTimer(time.Hour), wakeAt: math.MaxInt64, cache: cache, ckpt: checkpoints{store: e.store, at: math.MaxInt64},
 	}
 }
 

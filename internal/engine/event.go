@@ -36,7 +36,7 @@ const (
 )
 
 func isEventOption(name string) bool {
-	return name == optLateRows || name == optLateness || name == optIdle
+	return name == optLateRows || name == optLateness || name == optIdle || name == optRetention
 }
 
 // eventRules say what is computed of the rows of a source or append-only table as
@@ -55,7 +55,7 @@ type eventRules struct {
 func newEventRules(def *catalog.Relation) (*eventRules, error) {
 	given := map[string]string{}
 	for _, o := range def.Options {
-		if isEventOption(o.Name) {
+		if isEventOption(o.Name) && o.Name != optRetention {
 			given[o.Name] = o.Value
 		}
 	}

@@ -25,6 +25,7 @@ type memLogs struct {
 	logs  map[string]*memLog
 	fault func(log string, n int) fault // n counts the appends to all logs, from 1
 	n     int
+	clock func() time.Time // nil: the real one
 }
 
 // fault is what goes wrong with an append.
@@ -43,6 +44,8 @@ type memLog struct {
 	name    string
 	mu      sync.Mutex
 	recs    [][]byte
+	times   []time.Time
+	first   uint64 // what is before was trimmed
 	changed broadcast
 	deleted bool
 }
@@ -54,10 +57,17 @@ func (m *memLogs) OpenLog(_ context.Context, name string) (Log, error) {
 	defer m.mu.Unlock()
 	l := m.logs[name]
 	if l == nil {
-		l = &memLog{owner: m, name: name}
+		l = &memLog{owner: m, name: name, first: 1}
 		m.logs[name] = l
 	}
 	return l, nil
+}
+
+func (m *memLogs) now() time.Time {
+	if m.clock != nil {
+		return m.clock()
+	}
+	return time.Now()
 }
 
 // names lists the logs that there are.
@@ -89,7 +99,7 @@ func (l *memLog) Append(ctx context.Context, recs [][]byte, expect uint64) (uint
 		return 0, &fabric.WrongSequenceError{Expected: expect, Last: uint64(len(l.recs))}
 	}
 	for _, r := range recs {
-		l.recs = append(l.recs, slices.Clone(r))
+		l.recs, l.times = append(l.recs, slices.Clone(r)), append(l.times, l.owner.now())
 	}
 	l.changed.send()
 	switch f {
@@ -103,10 +113,10 @@ func (l *memLog) Append(ctx context.Context, recs [][]byte, expect uint64) (uint
 
 func (l *memLog) Read(ctx context.Context, from uint64, fn func(fabric.Record) error) error {
 	l.mu.Lock()
-	recs := l.recs
+	recs, times, first := l.recs, l.times, l.first
 	l.mu.Unlock()
-	for seq := max(from, 1); seq <= uint64(len(recs)); seq++ {
-		if err := fn(fabric.Record{Seq: seq, Data: slices.Clone(recs[seq-1])}); err != nil {
+	for seq := max(from, first); seq <= uint64(len(recs)); seq++ {
+		if err := fn(fabric.Record{Seq: seq, Data: slices.Clone(recs[seq-1]), Time: times[seq-1]}); err != nil {
 			return err
 		}
 	}
@@ -114,17 +124,36 @@ func (l *memLog) Read(ctx context.Context, from uint64, fn func(fabric.Record) e
 }
 
 func (l *memLog) Reader(_ context.Context, from uint64) (Reader, error) {
-	return &memReader{l, max(from, 1)}, nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return &memReader{l, max(from, l.first)}, nil
 }
 
 func (l *memLog) Bounds(context.Context) (uint64, uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return 1, uint64(len(l.recs)), nil
+	return l.first, uint64(len(l.recs)), nil
 }
 
-// Trim keeps everything: these logs begin at 1.
-func (l *memLog) Trim(context.Context, uint64) error { return nil }
+func (l *memLog) Trim(_ context.Context, below uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	below = min(below, uint64(len(l.recs))) // the last one stays
+	for ; l.first < below; l.first++ {
+		l.recs[l.first-1] = nil
+	}
+	return nil
+}
+
+func (l *memLog) SizeBytes(context.Context) (uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for _, r := range l.recs {
+		n += len(r)
+	}
+	return uint64(n), nil
+}
 
 func (l *memLog) Delete(context.Context) error {
 	l.owner.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/fabric"
 	"github.com/tidemill/tidemill/internal/flow"
+	"github.com/tidemill/tidemill/internal/types"
 	"github.com/tidemill/tidemill/internal/wire"
 )
 
@@ -166,18 +167,25 @@ func (s *source) history(ctx context.Context, until uint64, fn func(*batch.Batch
 	})
 }
 
-// blocks reads the stream's blocks below until.
+// blocks reads the stream's blocks below until, those that are kept.
 func (s *source) blocks(ctx context.Context, until uint64, fn func(seq uint64, blk *wire.Source) error) error {
 	if until <= 1 {
 		return nil
 	}
 	var prev wire.Hash
-	next := uint64(1)
+	next, fresh := uint64(1), true
 	err := s.log.Read(ctx, 1, func(r fabric.Record) error {
+		if fresh && r.Seq > 1 && s.trims.Load() {
+			if r.Seq >= until {
+				return errEnough // all of it is gone
+			}
+			next = r.Seq
+		}
 		if r.Seq != next {
 			return fmt.Errorf("source %q: block %d came, %d is next", s.def.Name, r.Seq, next)
 		}
-		blk, h, err := s.decode(r, prev, r.Seq > 1)
+		blk, h, err := s.decode(r, prev, !fresh)
+		fresh = false
 		if err != nil {
 			return err
 		}
@@ -191,8 +199,11 @@ func (s *source) blocks(ctx context.Context, until uint64, fn func(seq uint64, b
 		}
 		return ctx.Err()
 	})
-	if errors.Is(err, errEnough) {
+	switch {
+	case errors.Is(err, errEnough):
 		return nil
+	case errors.Is(err, fabric.ErrTrimmed) && s.trims.Load():
+		return &types.Error{Code: types.CodeSerialization, Message: fmt.Sprintf("rows of source %q went away by its retention while they were read", s.def.Name), Hint: "Try again."}
 	}
 	if err == nil && next < until {
 		err = fmt.Errorf("source %q: its stream ends at block %d, the step holds %d", s.def.Name, next-1, until-1)

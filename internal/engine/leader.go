@@ -37,6 +37,7 @@ type leader struct {
 	ticks     bool                           // a view reads a column of PROCTIME()
 	circuit   wire.Hash                      // of all circuits
 	ckpt      checkpoints
+	cache     *state.Cache // of the rows of relations; nil if they stay in memory
 	// historyRead says of each source which record of the log last made something of all
 	// its rows, if the source is still there: a replay of that record reads them again.
 	historyRead map[catalog.ID]uint64
@@ -212,6 +213,7 @@ func (l *leader) carryOut() {
 }
 
 func (l *leader) effect(eff coord.Effect) {
+	defer l.catch()
 	switch eff := eff.(type) {
 	case coord.Claim:
 		l.claim(eff.Epoch)
@@ -247,6 +249,22 @@ func (l *leader) effect(eff coord.Effect) {
 			l.wake.Reset(max(0, time.Duration(eff.At-l.e.cfg.Clock().UnixMicro())*time.Microsecond))
 		}
 	}
+}
+
+// catch makes of a state that cannot be read back a failure of the pipeline.
+func (l *leader) catch() {
+	if v := recover(); v != nil {
+		l.fail(faultOf(v))
+	}
+}
+
+// faultOf is the error of a panic with a state.FaultError. It panics on with others.
+func faultOf(v any) error {
+	var f *state.FaultError
+	if err, ok := v.(error); ok && errors.As(err, &f) {
+		return err
+	}
+	panic(v)
 }
 
 // timeSteps is the least time between two steps that only time calls for.

@@ -168,7 +168,7 @@ func usable(c ckpt.Entry, pipeline string, tail *logTail, first uint64) error {
 var errNotComplete = errors.New("the log does not name it")
 
 // recoverFrom brings up a leader from one checkpoint.
-func (e *Engine) recoverFrom(ctx context.Context, c ckpt.Entry, tail *logTail, first uint64) error {
+func (e *Engine) recoverFrom(ctx context.Context, c ckpt.Entry, tail *logTail, first uint64) (failed error) {
 	if err := usable(c, e.cfg.Name, tail, first); err != nil {
 		return err
 	}
@@ -179,6 +179,11 @@ func (e *Engine) recoverFrom(ctx context.Context, c ckpt.Entry, tail *logTail, f
 	e.recovery.checkpoint(m.Step, m.LogSeq)
 	e.newLeader(m.Lanes)
 	l := e.lead
+	defer func() {
+		if v := recover(); v != nil {
+			failed = faultOf(v)
+		}
+	}()
 	if err := l.restore(ctx, m, tail); err != nil {
 		return err
 	}
@@ -208,6 +213,7 @@ func older(ctx context.Context, err error) bool {
 func (e *Engine) forget() {
 	if l := e.lead; l != nil {
 		l.work.Close()
+		l.cache.Close()
 		l.wake.Stop()
 	}
 	e.lead = nil
@@ -357,6 +363,9 @@ func (r *restorer) source(ctx context.Context, rel *relation) error {
 	}
 	if next != h.Position {
 		return fmt.Errorf("%w: its state ends before position %d, and steps took up to %d", state.ErrDamaged, next, h.Position)
+	}
+	if h.Trims {
+		s.trims.Store(true)
 	}
 	r.l.positions[rel.def.ID] = next
 	if h.Read > 0 {

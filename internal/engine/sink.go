@@ -53,6 +53,9 @@ func (e *Engine) startSink(r *relation) {
 				pause = 100 * time.Millisecond
 			}
 			e.sleep(ctx, pause)
+			if m := e.cfg.Manual; m != nil && m.Wait() != nil {
+				return
+			}
 			pause = min(2*pause, maxRestartPause)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/batch"
@@ -54,6 +55,8 @@ type source struct {
 
 	appendMu sync.Mutex // one append at a time; above mu
 	room     broadcast  // when pending has shrunk
+	// trims says that the stream may begin behind 1: its oldest blocks may go.
+	trims atomic.Bool
 
 	mu        sync.Mutex
 	lastSeq   uint64 // of the last block known to be in the log
@@ -123,6 +126,11 @@ func (e *Engine) checkOptions(def *catalog.Relation) error {
 			return err
 		}
 	}
+	if def.Kind != catalog.Source {
+		if err := checkRetention(def, nil); err != nil {
+			return err
+		}
+	}
 	if def.Kind == catalog.Table {
 		if name != "" {
 			return &types.Error{Code: types.CodeFeature, Message: "a table with a connector is not supported yet", Hint: "Use CREATE SOURCE."}
@@ -142,6 +150,9 @@ func (e *Engine) checkOptions(def *catalog.Relation) error {
 		var conn any
 		if conn, err = sys.Source(cfg); err == nil {
 			err = checkReplayable(def, name, conn)
+		}
+		if err == nil {
+			err = checkRetention(def, conn)
 		}
 	default:
 		_, err = sys.Sink(cfg)
@@ -191,6 +202,7 @@ func (e *Engine) newSource(ctx context.Context, def *catalog.Relation, now int64
 		return nil, err
 	}
 	s := &source{e: e, id: def.ID, def: def, types: def.Types(), start: now, sent: newSentBook()}
+	s.noteRetention(def)
 	if s.rules, err = newEventRules(def); err != nil {
 		return nil, err
 	}
@@ -215,6 +227,13 @@ func (e *Engine) newSource(ctx context.Context, def *catalog.Relation, now int64
 	}
 	s.log, err = e.logs.OpenLog(ctx, fmt.Sprintf("SRC_%s_%d", e.cfg.Name, def.ID))
 	return s, err
+}
+
+// noteRetention notes whether the source's oldest blocks may go.
+func (s *source) noteRetention(def *catalog.Relation) {
+	if _, ok := def.Option(optRetention); ok {
+		s.trims.Store(true)
+	}
 }
 
 // first is the position where the source begins.
