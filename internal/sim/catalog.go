@@ -98,8 +98,12 @@ var indexPool = []string{
 	`CREATE INDEX i_u ON u (k DESC)`,
 }
 
-func registry() *connector.Registry {
+// registry has the systems that p knows.
+func (w *World) registry(p *proc) *connector.Registry {
 	return connector.NewRegistry(
+		connector.System{Name: "kept", Sink: func(cfg connector.Config) (connector.Sink, error) {
+			return kept{w, p, catalog.ID(cfg.ID)}, nil
+		}},
 		connector.System{Name: "pushed", Source: func(cfg connector.Config) (any, error) { return pushed{cfg.Columns}, nil }},
 		connector.System{Name: "counting", Source: func(connector.Config) (any, error) { return counting{}, nil }})
 }

@@ -80,7 +80,7 @@ func (w *World) startProc() {
 		w.sometimes("two processes at once")
 	}
 	cfg := engine.Config{Logs: logs{w.store, p, w}, Name: pipeline, Workers: 1 + w.IntN(3), StepRows: w.want.stepRows, Linger: w.want.linger,
-		Connectors: w.reg, Clock: p.clock, Node: p.name, Logger: slog.New(watch{w, p}),
+		Connectors: w.registry(p), Clock: p.clock, Node: p.name, Logger: slog.New(watch{w, p}),
 		Manual: &engine.Manual{
 			Wait:   func() error { return w.wait(p) },
 			Spawn:  func(job func()) { w.spawn(p, "job", job) },

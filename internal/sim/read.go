@@ -72,8 +72,17 @@ func (w *World) define(c *client) {
 		if !has(v.name) {
 			return
 		}
-	case n < 85:
+	case n < 80:
 		text = pickOf(w, indexPool...)
+	case n < 90:
+		var rels []string
+		for _, r := range cat.Relations() {
+			if r.Kind == catalog.Table || r.Kind == catalog.MaterializedView {
+				rels = append(rels, r.Name)
+			}
+		}
+		name := pickOf(w, rels...)
+		text = pickOf(w, "CREATE SINK k_"+name+" FROM "+name+" WITH (connector = 'kept')", "DROP SINK k_"+name)
 	case n < 95:
 		text = "DROP INDEX " + pickOf(w, "i_g", "i_ng", "i_u")
 	default:

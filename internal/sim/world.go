@@ -14,8 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/ckpt/diskmodel"
-	"github.com/tidemill/tidemill/internal/connector"
 	"github.com/tidemill/tidemill/internal/engine"
 )
 
@@ -37,7 +37,6 @@ type World struct {
 	now   int64 // microseconds since 1970
 	store *store
 	chk   *shadow
-	reg   *connector.Registry
 
 	nodes   []*node
 	procs   []*proc
@@ -48,6 +47,7 @@ type World struct {
 	quiet   bool // the faults have ended
 	subs    []*subscriber
 	feeders []*feeder
+	targets map[catalog.ID]*target
 	want    shape
 
 	failure string
@@ -113,7 +113,7 @@ func Run(seed uint64, opt Options) (*Report, error) {
 }
 
 func newWorld(seed uint64, opt Options) *World {
-	w := &World{seed: seed, opt: opt, rng: rand.New(rand.NewPCG(seed, 0x7469646d696c6c)), now: startMicros, counts: map[string]int{}, reg: registry(), nextOp: 1}
+	w := &World{seed: seed, opt: opt, rng: rand.New(rand.NewPCG(seed, 0x7469646d696c6c)), now: startMicros, counts: map[string]int{}, targets: map[catalog.ID]*target{}, nextOp: 1}
 	w.store = newStore(w)
 	w.store.unfenced = opt.Unfenced
 	w.chk = newShadow(w.fail, w.sometimes)
@@ -326,7 +326,7 @@ func (w *World) settled() bool {
 		w.lastWrite(leader)
 		return false
 	}
-	return !busy && leader.afterCalm == 2
+	return !busy && leader.afterCalm == 2 && w.sinksDone(leader)
 }
 
 // state says what the processes do, for a failure.
