@@ -101,7 +101,7 @@ func newAggregate(env Env, op *Aggregate) (Operator, error) {
 	a.freer = newGroupFreer(env, op.Keys, closeKey)
 	for i := range op.Calls {
 		call := &op.Calls[i]
-		acc, err := newAccumulator(env.In[0], call, a.only)
+		acc, err := newAccumulator(env.memory(), env.In[0], call, a.only)
 		if err != nil {
 			return nil, fmt.Errorf("aggregate %d, %s: %w", i, call.Fn.Name, err)
 		}
@@ -112,7 +112,7 @@ func newAggregate(env Env, op *Aggregate) (Operator, error) {
 		a.accs = append(a.accs, acc)
 		a.feeds = append(a.feeds, a.input(distinct, call.Filter))
 	}
-	if a.forms = newKeyForms(env.In[0], op.Keys); a.forms != nil {
+	if a.forms = newKeyForms(env.memory(), env.In[0], op.Keys); a.forms != nil {
 		a.accs = append(a.accs, a.forms)
 		a.feeds = append(a.feeds, a.input(nil, -1))
 	}
@@ -130,7 +130,7 @@ func (a *aggregate) build() {
 	for _, acc := range a.accs {
 		words += acc.place(nil, words)
 	}
-	a.groups = state.New(keyTypes, words)
+	a.groups = state.New(a.env.memory(), keyTypes, words)
 	at := countWord + 1
 	for _, acc := range a.accs {
 		at += acc.place(a.groups, at)
@@ -172,7 +172,7 @@ func (a *aggregate) input(distinct []int, filter int) int {
 			return i
 		}
 	}
-	a.inputs = append(a.inputs, newAggInput(a.env.In[0], distinct, filter))
+	a.inputs = append(a.inputs, newAggInput(a.env.memory(), a.env.In[0], distinct, filter))
 	return len(a.inputs) - 1
 }
 
@@ -198,29 +198,40 @@ func (a *aggregate) Push(st *Step, _ int, b *batch.Batch, _ Emitter) {
 	refs := a.refs[:n]
 	a.fresh = a.groups.FindOrInsert(b, a.op.Keys, hashes, refs, a.fresh[:0])
 	a.freer.addRows(b, refs, a.fresh)
-	switch {
-	case !a.closes:
+	if !a.closes {
 		a.note(refs)
-	case !a.only:
-		for _, r := range refs { // to find those that lose their last row
-			a.groups.Touch(r)
-		}
 	}
-	if b.Weights == nil {
-		for _, r := range refs {
-			a.groups.Payload(r)[countWord]++
-		}
-	} else {
-		for k, r := range refs {
-			a.groups.Payload(r)[countWord] += uint64(b.Weights[b.Row(k)])
-		}
-	}
+	a.count(b, refs)
 	for _, in := range a.inputs {
 		in.take(b, hashes, refs)
 	}
 	for i, acc := range a.accs {
 		if in := a.inputs[a.feeds[i]]; len(in.refs) > 0 {
 			acc.add(in)
+		}
+	}
+}
+
+// count counts the rows of b, whose groups are refs. Whatever accumulators write to the
+// groups' payloads in this step is announced by now.
+func (a *aggregate) count(b *batch.Batch, refs []state.Ref) {
+	switch {
+	case a.closes && a.only: // no group is looked for at the end
+		for k, r := range refs {
+			a.groups.EditPayload(r)[countWord] += uint64(b.Weight(b.Row(k)))
+		}
+	case a.closes: // those that lose their last row are
+		for k, r := range refs {
+			p, _ := a.groups.TouchPayload(r)
+			p[countWord] += uint64(b.Weight(b.Row(k)))
+		}
+	case b.Weights == nil:
+		for _, r := range refs {
+			a.groups.Payload(r)[countWord]++
+		}
+	default:
+		for k, r := range refs {
+			a.groups.Payload(r)[countWord] += uint64(b.Weights[b.Row(k)])
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // newAccumulator returns the kernel of a call over rows of the types in, of which
-// none ever goes if appendOnly.
-func newAccumulator(in []types.Type, call *AggCall, appendOnly bool) (accumulator, error) {
+// none ever goes if appendOnly. What it keeps beside the groups' words is in mem.
+func newAccumulator(mem *state.Memory, in []types.Type, call *AggCall, appendOnly bool) (accumulator, error) {
 	if call.Fn.Op == expr.AggCountStar || call.Fn.Op == expr.AggCount && len(call.Args) == 0 {
 		return &aggCount{col: -1, rows: call.Filter < 0 && !call.Distinct}, nil
 	}
@@ -29,15 +29,15 @@ func newAccumulator(in []types.Type, call *AggCall, appendOnly bool) (accumulato
 	case expr.AggSum, expr.AggAvg:
 		return newSum(t, call, call.Fn.Op == expr.AggAvg)
 	case expr.AggMin, expr.AggAnyValue:
-		return newExtreme(t, col, false, appendOnly), nil
+		return newExtreme(mem, t, col, false, appendOnly), nil
 	case expr.AggMax:
-		return newExtreme(t, col, true, appendOnly), nil
+		return newExtreme(mem, t, col, true, appendOnly), nil
 	case expr.AggBoolAnd, expr.AggBoolOr:
 		return &aggBool{col: col, or: call.Fn.Op == expr.AggBoolOr}, nil
 	case expr.AggSingle:
-		return newSingle(t, col), nil
+		return newSingle(mem, t, col), nil
 	case expr.AggStringAgg:
-		return newStringAgg(in, call), nil
+		return newStringAgg(mem, in, call), nil
 	case expr.AggVarPop, expr.AggVarSamp, expr.AggStddevPop, expr.AggStddevSamp:
 		return newVariance(t, call)
 	}
@@ -78,7 +78,8 @@ func (w *words) set(groups *state.Table, at, n int) int {
 	return n
 }
 
-// of returns the payload of a group from the accumulator's first word on.
+// of returns the payload of a group from the accumulator's first word on, for reading
+// and, since who calls add and forget has touched the group, there for writing.
 func (w *words) of(r state.Ref) []uint64 { return w.groups.Payload(r)[w.at:] }
 
 func (w *words) forget(state.Ref) {}

@@ -43,7 +43,7 @@ const (
 	pairWord     = 3 // first word of the pairs
 )
 
-func newExtreme(t types.Type, col int, max, appendOnly bool) *aggExtreme {
+func newExtreme(mem *state.Memory, t types.Type, col int, max, appendOnly bool) *aggExtreme {
 	l := t.Layout()
 	form := 0
 	if l == types.LayoutDec || l == types.LayoutIvl {
@@ -51,7 +51,7 @@ func newExtreme(t types.Type, col int, max, appendOnly bool) *aggExtreme {
 	}
 	return &aggExtreme{
 		col: col, max: max, word: l == types.LayoutInt || l == types.LayoutFloat, float: l == types.LayoutFloat,
-		form: form, only: appendOnly, vals: state.NewOrdered(),
+		form: form, only: appendOnly, vals: state.NewOrdered(mem),
 	}
 }
 
@@ -259,6 +259,7 @@ func (a *aggExtreme) extreme(r state.Ref) (v uint64, ok bool) {
 		if !ok {
 			return 0, false
 		}
+		w = a.groups.EditPayload(r)[a.at:]
 		w[0], w[2] = extremeKnown, binary.BigEndian.Uint64(e.Key)
 	}
 	return w[2], true

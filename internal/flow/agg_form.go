@@ -33,7 +33,7 @@ type keyForms struct {
 var formBytes = [...]int{types.LayoutDec: 2, types.LayoutFloat: 1, types.LayoutIvl: 16, types.LayoutStr: 0}
 
 // newKeyForms returns nil when no key can be written in more ways than one.
-func newKeyForms(in []types.Type, keys []int) *keyForms {
+func newKeyForms(mem *state.Memory, in []types.Type, keys []int) *keyForms {
 	f := &keyForms{}
 	for i, c := range keys {
 		l := in[c].Layout()
@@ -46,7 +46,7 @@ func newKeyForms(in []types.Type, keys []int) *keyForms {
 	if f.size == 0 {
 		return nil
 	}
-	f.rest = state.NewOrdered()
+	f.rest = state.NewOrdered(mem)
 	return f
 }
 

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"math/bits"
 	"slices"
 
 	"github.com/tidemill/tidemill/internal/batch"
@@ -17,12 +18,13 @@ import (
 // so a step in which none is due costs a comparison.
 type groupFreer struct {
 	marks *Marks
+	mem   *state.Memory
 	keys  []int // candidates: positions in the key
 	key   int   // position in the key, -1 while no candidate has a mark
 	col   int   // its input column
 	cal   *dueList
 	refs  []state.Ref // scratch of due
-	moved []state.Ref // scratch of byShard
+	moved []state.Ref // scratch of byRow
 	// reused says that groups went by themselves, so that a row number may have two entries.
 	reused bool
 }
@@ -30,7 +32,7 @@ type groupFreer struct {
 // newGroupFreer returns a freer for an aggregate by the columns keys; close is the
 // position of the key that closes groups, or -1.
 func newGroupFreer(env Env, keys []int, close int) groupFreer {
-	f := groupFreer{marks: env.Marks, key: -1}
+	f := groupFreer{marks: env.Marks, mem: env.memory(), key: -1}
 	if env.Marks == nil {
 		return f
 	}
@@ -52,7 +54,7 @@ func (f *groupFreer) choose(ts []types.Type, keys []int) bool {
 	}
 	for _, i := range f.keys {
 		if c := keys[i]; f.marks.In[0][c] != NoMark {
-			f.key, f.col, f.cal = i, c, newDueList(calendarWidth(ts[c], 0))
+			f.key, f.col, f.cal = i, c, newDueList(f.mem, calendarWidth(ts[c], 0))
 			return true
 		}
 	}
@@ -74,17 +76,15 @@ func (f *groupFreer) addRows(b *batch.Batch, refs []state.Ref, fresh []uint32) {
 
 // addAll puts down every group of a table.
 func (f *groupFreer) addAll(groups *state.Table, key int) {
-	for sh := range batch.Shards {
-		groups.Shard(sh, func(r state.Ref) bool {
-			if v, ok := groups.KeyInt(r, key); ok {
-				f.cal.add(v, uint64(r))
-			}
-			return true
-		})
-	}
+	groups.All(func(r state.Ref) bool {
+		if v, ok := groups.KeyInt(r, key); ok {
+			f.cal.add(v, uint64(r))
+		}
+		return true
+	})
 }
 
-// due lists the groups that lie below the mark, those of a shard together. The list is
+// due lists the groups that lie below the mark, those near each other together. The list is
 // valid until the next call.
 func (f *groupFreer) due(groups *state.Table) []state.Ref {
 	f.refs = f.refs[:0]
@@ -110,25 +110,32 @@ func (f *groupFreer) due(groups *state.Table) []state.Ref {
 		slices.Sort(f.refs)
 		f.refs = slices.Compact(f.refs)
 	} else {
-		f.byShard()
+		f.byRow()
 	}
 	return f.refs
 }
 
-// byShard brings the refs into the order of their shards, so that the memory of one is
-// worked on before that of the next.
-func (f *groupFreer) byShard() {
-	var at [batch.Shards + 1]int
-	for _, r := range f.refs {
-		at[r.Shard()+1]++
+// rowParts is in how many parts byRow sorts.
+const rowParts = 256
+
+// byRow brings the refs about into the order of their rows, so that the memory of one
+// part is worked on before that of the next.
+func (f *groupFreer) byRow() {
+	if len(f.refs) < rowParts {
+		return
 	}
-	for i := range batch.Shards {
+	shift := max(bits.Len32(uint32(slices.Max(f.refs)))-bits.Len(rowParts-1), 0)
+	var at [rowParts + 1]int
+	for _, r := range f.refs {
+		at[r>>shift+1]++
+	}
+	for i := range rowParts {
 		at[i+1] += at[i]
 	}
 	f.moved = slices.Grow(f.moved[:0], len(f.refs))[:len(f.refs)]
 	for _, r := range f.refs {
-		f.moved[at[r.Shard()]] = r
-		at[r.Shard()]++
+		f.moved[at[r>>shift]] = r
+		at[r>>shift]++
 	}
 	f.refs, f.moved = f.moved, f.refs
 }
@@ -137,7 +144,7 @@ func (f *groupFreer) bytes() int64 {
 	if f.cal == nil {
 		return 0
 	}
-	return f.cal.bytes() + int64(cap(f.refs)+cap(f.moved))*8
+	return f.cal.bytes() + int64(cap(f.refs)+cap(f.moved))*4
 }
 
 // free deletes the groups due, and what is kept of their values.
@@ -149,6 +156,7 @@ func (a *aggregate) free(due []state.Ref) {
 		in.free(a.freer.marks.In[0][a.freer.col], a.groups, a.freer.key)
 	}
 	for _, r := range due {
+		a.groups.EditPayload(r)
 		for _, acc := range a.accs {
 			acc.forget(r)
 		}
@@ -163,7 +171,7 @@ func (a *aggregate) chooseFree() {
 	}
 	a.freer.addAll(a.groups, a.freer.key)
 	for _, in := range a.inputs {
-		in.keepFree(a.freer.col, a.freer.cal.far.width, a.groups, a.freer.key)
+		in.keepFree(a.freer.mem, a.freer.col, a.freer.cal.far.width, a.groups, a.freer.key)
 	}
 }
 
@@ -173,6 +181,9 @@ func (a *aggregate) close(st *Step, due []state.Ref, out Emitter) {
 		refs := due[lo:min(lo+batch.BlockRows, len(due))]
 		for i := range a.now {
 			a.now[i].Truncate()
+		}
+		for _, r := range refs {
+			a.groups.EditPayload(r) // it goes
 		}
 		errs := a.results(refs, a.now, 0)
 		a.selOld, a.selNew = a.selOld[:0], a.selNew[:0]
@@ -190,19 +201,17 @@ func (a *aggregate) close(st *Step, due []state.Ref, out Emitter) {
 
 // keepFree makes x put down its values under the times of their groups, which are
 // column col of the input and key column key of groups.
-func (x *aggInput) keepFree(col int, width int64, groups *state.Table, key int) {
+func (x *aggInput) keepFree(mem *state.Memory, col int, width int64, groups *state.Table, key int) {
 	if x.seen == nil {
 		return
 	}
-	x.timeCol, x.cal = col, newDueList(width)
-	for sh := range batch.Shards {
-		x.seen.Shard(sh, func(r state.Ref) bool {
-			if v, ok := x.timeOf(r, groups, key); ok {
-				x.cal.add(v, uint64(r))
-			}
-			return true
-		})
-	}
+	x.timeCol, x.cal = col, newDueList(mem, width)
+	x.seen.All(func(r state.Ref) bool {
+		if v, ok := x.timeOf(r, groups, key); ok {
+			x.cal.add(v, uint64(r))
+		}
+		return true
+	})
 }
 
 // timeOf returns the time of a value's group.

@@ -60,7 +60,7 @@ func distinctMatters(op expr.AggOp) bool {
 	return true
 }
 
-func newAggInput(in []types.Type, distinct []int, filter int) *aggInput {
+func newAggInput(mem *state.Memory, in []types.Type, distinct []int, filter int) *aggInput {
 	x := &aggInput{filter: filter, distinct: distinct, in: in}
 	if len(distinct) == 0 {
 		x.distinct = nil
@@ -72,11 +72,11 @@ func newAggInput(in []types.Type, distinct []int, filter int) *aggInput {
 		keys = append(keys, in[c])
 		x.keyCols = append(x.keyCols, i+1)
 	}
-	x.forms = newKeyForms(keys, x.keyCols)
+	x.forms = newKeyForms(mem, keys, x.keyCols)
 	if x.forms == nil {
-		x.seen = state.New(keys, 1)
+		x.seen = state.New(mem, keys, 1)
 	} else {
-		x.seen = state.New(keys, 1+x.forms.place(nil, 1))
+		x.seen = state.New(mem, keys, 1+x.forms.place(nil, 1))
 		x.forms.place(x.seen, 1)
 		x.written.Type = types.T(types.Bytea)
 	}
@@ -152,8 +152,8 @@ func (x *aggInput) takeDistinct(hashes []uint64) {
 		x.keyed.Cols[i+1] = b.Cols[c]
 	}
 	own := batch.HashRows(x.own, &x.keyed, x.keyCols[1:])
-	for k, h := range own { // stay in the group's shard
-		own[k] = hashes[k]&^(1<<56-1) | types.CombineHash(hashes[k], h)>>8
+	for k, h := range own {
+		own[k] = types.CombineHash(hashes[k], h)
 	}
 	vals := x.valueRef[:len(x.refs)]
 	x.fresh = x.seen.FindOrInsert(&x.keyed, x.keyCols, own, vals, x.fresh[:0])
@@ -278,4 +278,15 @@ func (x *aggInput) bytes() int64 {
 		n += x.cal.bytes()
 	}
 	return n
+}
+
+// reset forgets all values.
+func (x *aggInput) reset() {
+	if x.seen == nil {
+		return
+	}
+	x.seen.Reset()
+	if x.forms != nil {
+		x.forms.rest.Reset()
+	}
 }

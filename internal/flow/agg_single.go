@@ -23,11 +23,11 @@ type aggSingle struct {
 	key  []byte
 }
 
-func newSingle(t types.Type, col int) *aggSingle {
+func newSingle(mem *state.Memory, t types.Type, col int) *aggSingle {
 	a := &aggSingle{col: col}
 	switch t.Layout() {
 	case types.LayoutDec, types.LayoutIvl, types.LayoutStr:
-		a.vals = state.NewOrdered()
+		a.vals = state.NewOrdered(mem)
 	}
 	return a
 }
@@ -117,8 +117,8 @@ type aggString struct {
 	out          []byte
 }
 
-func newStringAgg(in []types.Type, call *AggCall) *aggString {
-	a := &aggString{value: call.Args[0], delim: -1, order: call.Order, rows: state.NewOrdered()}
+func newStringAgg(mem *state.Memory, in []types.Type, call *AggCall) *aggString {
+	a := &aggString{value: call.Args[0], delim: -1, order: call.Order, rows: state.NewOrdered(mem)}
 	if len(call.Args) > 1 && in[call.Args[1]].Layout() == types.LayoutStr {
 		a.delim = call.Args[1]
 	}

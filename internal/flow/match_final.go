@@ -19,26 +19,30 @@ import (
 // search depends on rows from its start on only, and on those it looks back to.
 type matchFinal struct {
 	*matcher
-	env    Env
-	time   int          // column
-	keys   *state.Table // partitions; the word of each is its number
-	parts  [][]matchPart
-	count  uint32         // of parts in use or free
-	unused []uint32       // numbers of parts that are free
-	fresh  []matchPending // rows of this step
-	wait   []matchPending // rows from before, by time
-	spare  []matchPending
-	todo   []uint32 // parts to be looked at
-	dead   []uint32 // rows to be freed once their columns have been read
-	due    *calendar
-	held   int64 // bytes of parts
-	extra  int64 // bytes of searches and tallies, as of the last step
-	out    Emitter
-	hash   []uint64
-	refs   []state.Ref
-	all    []int
-	view   batch.Batch
-	sel    []uint32
+	env      Env
+	time     int          // column
+	keys     *state.Table // partitions; the word of each is its number
+	parts    *partStore
+	searches *openSearches
+	count    uint32 // of parts in use or free
+	unused   uint32 // a free part's number, which has the next one; 0: none
+	held     int64  // rows
+	wait     waiting
+	due      *calendar
+
+	// Of the step:
+	fresh []matchPending // its rows
+	ready []matchPending // rows that the mark has passed
+	todo  []uint32       // parts to be looked at
+	left  []hotPart      // scratch
+	dead  []uint32       // rows to be freed once their columns have been read
+	extra int64          // bytes of searches and tallies, as of the last step
+	out   Emitter
+	hash  []uint64
+	refs  []state.Ref
+	all   []int
+	view  batch.Batch
+	sel   []uint32
 }
 
 // matchPending is a row that waits for the mark.
@@ -46,6 +50,12 @@ type matchPending struct {
 	time int64
 	id   uint32
 	part uint32
+}
+
+// hotPart is a partition and its open search.
+type hotPart struct {
+	g      uint32
+	search *matchSearch
 }
 
 // The header word of a row: how often it is still in a partition.
@@ -59,7 +69,7 @@ const (
 const dueParts = 64
 
 func newMatchFinal(env Env, op *Match) (Operator, error) {
-	rows := newRowStore(env.In[0], matchWords)
+	rows := newRowStore(env.memory(), env.In[0], matchWords)
 	m, err := newMatcher(env, op, rows)
 	if err != nil {
 		return nil, err
@@ -68,12 +78,27 @@ func newMatchFinal(env Env, op *Match) (Operator, error) {
 	for i, c := range op.Partition {
 		own[i] = env.In[0][c]
 	}
-	f := &matchFinal{matcher: m, env: env, time: op.Order[0].Col, keys: state.New(own, 1), count: 1,
-		due: newCalendar(op.Within / dueParts), hash: make([]uint64, batch.BlockRows), refs: make([]state.Ref, batch.BlockRows),
+	mem := env.memory()
+	f := &matchFinal{matcher: m, env: env, time: op.Order[0].Col, keys: state.New(mem, own, 1), count: 1, parts: newPartStore(mem, false),
+		wait: newWaiting(mem, asOfDay(env.In[0][op.Order[0].Col])), due: newCalendar(mem, op.Within/dueParts),
+		hash: make([]uint64, batch.BlockRows), refs: make([]state.Ref, batch.BlockRows),
 		all: allColumns(env.In[0]), sel: make([]uint32, 0, batch.BlockRows)}
+	f.searches = newOpenSearches(mem, f.parts)
 	m.sink = f
 	m.show.given = func(b *batch.Batch, _ []matchOwner) { f.out.Emit(b) }
 	return f, nil
+}
+
+func (f *matchFinal) persist(p *state.Persist) {
+	f.rows.persist(p)
+	f.keys.Persist(p)
+	f.searches.persist(p) // which writes to parts
+	f.parts.persist(p)
+	state.Num(p, &f.count)
+	state.Num(p, &f.unused)
+	state.Num(p, &f.held)
+	f.wait.persist(p)
+	f.due.persist(p)
 }
 
 // Push implements Operator.
@@ -96,9 +121,10 @@ func (f *matchFinal) Push(st *Step, _ int, b *batch.Batch, _ Emitter) {
 			return
 		}
 		g := f.partOf(ref)
-		f.part(g).count += w
+		f.parts.edit(g)[partCount] += uint64(w)
+		f.held += w
 		id := f.rows.alloc()
-		row := f.rows.row(id)
+		row := f.rows.edit(id)
 		f.rows.write(row, b, f.all, i)
 		row[matchRefs] = uint64(w)
 		for range w {
@@ -122,27 +148,49 @@ func (f *matchFinal) timed(b *batch.Batch) *batch.Batch {
 
 // partOf returns the number of the partition with a key, which may be new.
 func (f *matchFinal) partOf(ref state.Ref) uint32 {
-	word := &f.keys.Payload(ref)[0]
-	if *word != 0 {
-		return uint32(*word)
+	if word := f.keys.Payload(ref)[0]; word != 0 {
+		return uint32(word)
 	}
 	g := f.count
-	if n := len(f.unused); n > 0 {
-		g, f.unused = f.unused[n-1], f.unused[:n-1]
+	if f.unused != 0 {
+		g = f.unused
+		f.unused = uint32(f.parts.at(g)[partNext])
 	} else {
 		f.count++
 	}
-	f.part(g).key = ref
-	*word = uint64(g)
+	w := f.parts.edit(g)
+	w[partNext], w[partKey] = 0, uint64(ref)
+	f.keys.EditPayload(ref)[0] = uint64(g)
 	return g
 }
 
-func (f *matchFinal) part(g uint32) *matchPart {
-	for int(g>>groupChunkBits) >= len(f.parts) {
-		f.parts = append(f.parts, make([]matchPart, 1<<groupChunkBits))
+// load returns a partition and its open search.
+func (f *matchFinal) load(g uint32) *matchPart {
+	p := f.parts.load(g)
+	if p.open {
+		p.search, p.open = f.searches.take(f.matcher, p), false
 	}
-	return &f.parts[g>>groupChunkBits][g&(1<<groupChunkBits-1)]
+	return p
 }
+
+// unload puts all loaded partitions back.
+func (f *matchFinal) unload() {
+	f.left = f.left[:0]
+	for _, p := range f.parts.loaded {
+		if p.search != nil {
+			f.left = append(f.left, hotPart{p.g, p.search})
+		}
+	}
+	f.parts.unload()
+	for _, x := range f.left {
+		f.searches.put(f.matcher, x.g, x.search)
+	}
+	clear(f.left)
+}
+
+// finalParts is how many partitions are loaded together: their rows are tested in
+// common blocks.
+const finalParts = 1024
 
 // Flush implements Operator.
 func (f *matchFinal) Flush(st *Step, out Emitter) {
@@ -154,11 +202,15 @@ func (f *matchFinal) Flush(st *Step, out Emitter) {
 	if final {
 		mark = FinalMark
 	}
-	f.order()
-	f.take(st, f.ready(mark))
+	f.passed(mark)
+	for k := range f.ready {
+		if g := f.ready[k].part; k == 0 || f.ready[k-1].part != g {
+			f.todo = append(f.todo, g)
+		}
+	}
 	f.due.due(mark, func(g uint64) {
-		if p := f.part(uint32(g)); p.search != 0 && p.due <= mark {
-			p.due = 0
+		if w := f.parts.at(uint32(g)); w[partOpen] != 0 && int64(w[partDue]) <= mark {
+			f.parts.edit(uint32(g))[partDue] = 0
 			f.todo = append(f.todo, uint32(g))
 		}
 	})
@@ -167,68 +219,54 @@ func (f *matchFinal) Flush(st *Step, out Emitter) {
 	}
 	slices.Sort(f.todo)
 	f.todo = slices.Compact(f.todo)
-	for _, g := range f.todo {
-		if st.Stopped() {
-			return
+	rows := f.ready
+	for todo := f.todo; len(todo) > 0; {
+		n := min(len(todo), finalParts)
+		rows = f.take(st, todo[:n], rows, final)
+		for _, g := range todo[:n] {
+			if st.Stopped() {
+				return
+			}
+			f.visit(st, f.parts.load(g), final, mark)
 		}
-		p := f.part(g)
-		f.run(st, p, final, mark)
-		f.trim(p, g)
-		if f.show.full() {
-			f.show.flush(st)
-			f.free()
-		}
+		todo = todo[n:]
+		f.show.flush(st)
+		f.free()
+		f.unload()
 	}
 	f.todo = f.todo[:0]
-	f.show.flush(st)
-	f.free()
 	f.extra = f.bytes() + f.show.bytes()
 }
 
-// order puts the rows of this step into wait, by time.
-func (f *matchFinal) order() {
-	if len(f.fresh) == 0 {
-		return
+// visit goes on with the search in a partition that is loaded.
+func (f *matchFinal) visit(st *Step, p *matchPart, final bool, mark int64) {
+	f.run(st, p, final, mark)
+	f.reportFailed()
+	f.trim(p)
+	if f.show.full() {
+		f.show.flush(st)
+		f.free()
 	}
-	byTime := func(a, b matchPending) int { return cmp.Compare(a.time, b.time) }
-	if !slices.IsSortedFunc(f.fresh, byTime) {
-		slices.SortFunc(f.fresh, byTime)
-	}
-	// Only rows of wait that come after the first new one move.
-	at, _ := slices.BinarySearchFunc(f.wait, f.fresh[0].time, func(a matchPending, t int64) int {
-		if a.time <= t {
-			return -1
-		}
-		return 1
-	})
-	f.spare = append(f.spare[:0], f.wait[at:]...)
-	f.wait = f.wait[:at]
-	rest := f.spare
-	for _, x := range f.fresh {
-		for len(rest) > 0 && rest[0].time <= x.time {
-			f.wait, rest = append(f.wait, rest[0]), rest[1:]
-		}
-		f.wait = append(f.wait, x)
-	}
-	f.wait = append(f.wait, rest...)
-	f.fresh = f.fresh[:0]
 }
 
-// ready takes the rows below mark out of wait, ordered by partition and within.
-func (f *matchFinal) ready(mark int64) []matchPending {
-	n, _ := slices.BinarySearchFunc(f.wait, mark, func(a matchPending, t int64) int {
-		if a.time < t || mark == FinalMark {
-			return -1
+// passed moves the rows below mark to ready, ordered by partition and within; what is
+// left of the step's rows waits.
+func (f *matchFinal) passed(mark int64) {
+	f.ready = f.ready[:0]
+	for _, x := range f.fresh {
+		if x.time < mark || mark == FinalMark {
+			f.ready = append(f.ready, x)
+		} else {
+			f.wait.add(x.time, uint64(x.part)<<32|uint64(x.id))
 		}
-		return 1
-	})
-	f.spare = append(f.spare[:0], f.wait[:n]...)
-	if n >= len(f.wait)-n {
-		f.wait = f.wait[:copy(f.wait, f.wait[n:])]
-	} else {
-		f.wait = f.wait[n:] // few of many: they move when the list must grow anyway
 	}
-	slices.SortFunc(f.spare, func(a, b matchPending) int {
+	f.fresh = f.fresh[:0]
+	f.wait.due(mark, func(x uint64) (int64, bool) {
+		return int64(f.rows.row(uint32(x))[f.rows.fields[f.time].at]), true
+	}, func(t int64, x uint64) {
+		f.ready = append(f.ready, matchPending{t, uint32(x), uint32(x >> 32)})
+	})
+	slices.SortFunc(f.ready, func(a, b matchPending) int {
 		if a.part != b.part {
 			return cmp.Compare(a.part, b.part)
 		}
@@ -237,102 +275,88 @@ func (f *matchFinal) ready(mark int64) []matchPending {
 		}
 		return f.compareRows(a.id, b.id)
 	})
-	return f.spare
 }
 
-// take enters rows in their partitions and computes their near conditions. Those
-// that look ahead wait for the rows they look at.
-func (f *matchFinal) take(st *Step, rows []matchPending) {
-	for len(rows) > 0 {
-		g := rows[0].part
-		p := f.part(g)
-		f.held -= p.bytes()
+// take loads the partitions todo, enters those of rows that are theirs, which come
+// first, and computes their near conditions. Rows that look ahead wait for the rows
+// they look at, unless all rows are there. It returns the other rows.
+func (f *matchFinal) take(st *Step, todo []uint32, rows []matchPending, all bool) []matchPending {
+	for _, g := range todo {
+		p := f.load(g)
 		for len(rows) > 0 && rows[0].part == g {
-			p.seq = append(p.seq, rows[0].id)
+			p.add(rows[0].id)
 			rows = rows[1:]
 		}
-		done := p.bitBase + int64(len(p.bits))
-		f.testRows(st, p, done, max(p.end()-f.lookahead, done))
-		f.todo = append(f.todo, g)
-		f.held += p.bytes()
+		end := p.end()
+		if !all {
+			end -= f.lookahead
+		}
+		f.testRows(st, p, p.tested(), max(end, p.tested()))
 	}
 	f.testBlock(st)
+	return rows
 }
 
 // everyPart looks at all partitions, whose rows are all there.
 func (f *matchFinal) everyPart() {
-	for c := range f.parts {
-		for i := range f.parts[c] {
-			p := &f.parts[c][i]
-			if len(p.seq) == 0 {
-				continue
-			}
-			f.testRows(f.st, p, p.bitBase+int64(len(p.bits)), p.end())
-			f.todo = append(f.todo, uint32(c<<groupChunkBits|i))
+	for g := uint32(1); g < f.count; g++ {
+		if w := f.parts.at(g); state.UnpackList(w[partSeq], w[partSeq+1]).Len() > 0 {
+			f.todo = append(f.todo, g)
 		}
 	}
-	f.testBlock(f.st)
 }
 
 // concluded implements matchSink.
-func (f *matchFinal) concluded(p *matchPart, _ bool) {
+func (f *matchFinal) concluded(*matchPart, bool) { f.reportFailed() }
+
+// reportFailed reports the errors there are.
+func (f *matchFinal) reportFailed() {
 	for _, x := range f.failed {
 		f.report(f.st, x, 1)
 	}
 	f.failed = f.failed[:0]
-	p.fails = nil
 }
 
 // trim frees the rows of p that nothing can look at any more, and notes when its open
 // search ends.
-func (f *matchFinal) trim(p *matchPart, g uint32) {
-	f.held -= p.bytes()
-	keep := max(p.next-f.lookback, p.base)
-	if p.live < p.base {
-		p.live = p.base
+func (f *matchFinal) trim(p *matchPart) {
+	if p.search == nil {
+		f.searches.over(p)
 	}
+	keep := max(p.next-f.lookback, p.base)
+	p.live = max(p.live, p.base)
 	n := min(keep, p.end()) - p.live
 	for i := p.live; i < p.live+n; i++ {
-		id := p.id(i)
-		f.dead = append(f.dead, id)
+		f.dead = append(f.dead, p.id(i))
 	}
 	if n > 0 {
 		p.live += n
 		p.count -= n
+		f.held -= n
 	}
 	switch gone := p.live - p.base; {
 	case p.count == 0 && !f.stay:
 		f.keys.Delete(p.key)
 		p.reset()
-		f.unused = append(f.unused, g)
-	case gone > 0 && gone*2 >= int64(len(p.seq)):
-		p.seq = p.seq[:copy(p.seq, p.seq[gone:])]
-		k := min(gone, int64(len(p.bits)))
-		p.bits = p.bits[:copy(p.bits, p.bits[k:])]
-		if p.faults = p.faults[min(k, int64(len(p.faults))):]; len(p.faults) == 0 {
-			p.faults = nil
-		}
-		p.base += gone
-		p.bitBase += k
-		if k < gone {
-			p.bitBase = p.base
-		}
+		p.next, f.unused = int64(f.unused), p.g
+		return
+	case gone > 0 && gone*2 >= int64(p.seq.Len()):
+		p.drop(gone)
 	}
-	if p.search != 0 && f.Within > 0 {
-		f.open = f.searches[p.search-1]
+	if p.search != nil && f.Within > 0 {
+		f.matcher.open = p.search
 		if end, ok := f.deadline(p); ok && end != p.due {
 			p.due = end
-			f.due.add(end, uint64(g))
+			f.due.add(end, uint64(p.g))
 		}
-		f.open = nil
+		f.matcher.open = nil
 	}
-	f.held += p.bytes()
 }
 
 // free frees rows that were dropped, once their columns have been read.
 func (f *matchFinal) free() {
 	for _, id := range f.dead {
-		w := f.rows.row(id)
+		w := f.rows.edit(id)
 		if w[matchRefs]--; w[matchRefs] == 0 {
 			f.rows.release(id)
 		}
@@ -340,36 +364,11 @@ func (f *matchFinal) free() {
 	f.dead = f.dead[:0]
 }
 
-// keepSeq is up to how many rows' memory a partition without rows keeps.
-const keepSeq = 64
-
-// reset forgets everything about a partition, whose number may become another's.
-func (p *matchPart) reset() {
-	seq, bits := p.seq[:0], p.bits[:0]
-	if cap(seq) > keepSeq {
-		seq, bits = nil, nil
-	}
-	*p = matchPart{seq: seq, bits: bits}
-}
-
-func (p *matchPart) bytes() int64 {
-	return int64(cap(p.seq))*4 + int64(cap(p.bits)+cap(p.faults))*8 + int64(cap(p.recs))*48 + int64(cap(p.fails))*16
-}
-
 // StateBytes implements Operator.
 func (f *matchFinal) StateBytes() int64 {
-	const partBytes = 200
-	return f.rows.bytes() + f.keys.Bytes() + int64(cap(f.fresh)+cap(f.wait)+cap(f.spare))*16 +
-		int64(len(f.parts))<<groupChunkBits*partBytes + f.held + f.extra + f.due.bytes + int64(cap(f.dead)+cap(f.unused)+cap(f.todo))*4
+	return f.rows.bytes() + f.keys.Bytes() + f.parts.bytes() + f.searches.size() + f.wait.bytes() + f.due.bytes() +
+		int64(cap(f.fresh)+cap(f.ready)+cap(f.left))*16 + f.extra + int64(cap(f.dead)+cap(f.todo))*4
 }
 
 // rowsHeld implements holder.
-func (f *matchFinal) rowsHeld() int64 {
-	n := int64(0)
-	for _, chunk := range f.parts {
-		for i := range chunk {
-			n += chunk[i].count
-		}
-	}
-	return n
-}
+func (f *matchFinal) rowsHeld() int64 { return f.held }

@@ -13,6 +13,7 @@ type tally struct {
 	rows   *rowStore
 	cols   []int // of the input, that the arguments read
 	prog   *expr.Program
+	mem    *state.Memory // of its own: what it holds is found anew in every step
 	acc    accumulator
 	in     *aggInput
 	table  *state.Table
@@ -23,13 +24,8 @@ type tally struct {
 	minus  []int64
 	steps  int64
 
-	distinct []int
-	filter   int
-	types    []types.Type // of the arguments
-
 	// In conditions: what the tally holds. See matcher.total.
-	serial int64 // of the search
-	gen    int
+	serial int64  // of the search
 	hist   int32  // of the thread whose rows are in it
 	tried  uint32 // the row that was looked at besides, 0: none
 	count  int    // of a tally of all rows: how many
@@ -37,7 +33,7 @@ type tally struct {
 
 // newTally returns a tally of rows of s.
 func newTally(s *rowStore, a *MatchAgg) (*tally, error) {
-	t := &tally{rows: s, cols: expr.Columns(a.Args...)}
+	t := &tally{rows: s, cols: expr.Columns(a.Args...), mem: state.NewMemory(0, nil, nil)}
 	var err error
 	if t.prog, err = expr.Compile(a.Args); err != nil {
 		return nil, err
@@ -47,21 +43,20 @@ func newTally(s *rowStore, a *MatchAgg) (*tally, error) {
 		ts[i] = x.Type()
 	}
 	call := a.Call
-	if t.acc, err = newAccumulator(ts, &call, false); err != nil {
+	if t.acc, err = newAccumulator(t.mem, ts, &call, false); err != nil {
 		return nil, err
 	}
 	var distinct []int
 	if call.Distinct && distinctMatters(call.Fn.Op) {
 		distinct = call.Args
 	}
-	t.in = newAggInput(ts, distinct, call.Filter)
+	t.in = newAggInput(t.mem, ts, distinct, call.Filter)
 	words := countWord + 1
 	words += t.acc.place(nil, words)
-	t.table = state.New(nil, words)
+	t.table = state.New(t.mem, nil, words)
 	t.acc.place(t.table, countWord+1)
 	t.block.Cols = typedColumns(s.types)
 	t.args.Cols = make([]batch.Column, len(ts))
-	t.distinct, t.filter, t.types = distinct, call.Filter, ts
 	t.hashes = make([]uint64, batch.BlockRows)
 	t.refs = make([]state.Ref, batch.BlockRows)
 	one := batch.Batch{N: 1}
@@ -114,7 +109,7 @@ func (t *tally) clear() {
 	t.acc.forget(t.refs[0])
 	clear(t.table.Payload(t.refs[0]))
 	if t.in.seen != nil {
-		t.in = newAggInput(t.types, t.distinct, t.filter)
+		t.in.reset()
 	}
 }
 
@@ -129,36 +124,62 @@ func (t *tally) value(dst *batch.Column, n int) *types.Error {
 func (t *tally) bytes() int64 { return t.table.Bytes() + t.acc.bytes() + t.in.bytes() }
 
 // total brings the tally of slot s to the rows of a thread and row m.pos as variable
-// v. Threads mostly ask one after the other with one row more each.
+// v. Threads mostly ask one after the other with one row more each, so that the tally
+// mostly is there but for that row. Where that is not so the search is charged for
+// the rows; whether the tally was with another search meanwhile, or is new since a
+// restart, makes no difference to it.
 func (m *matcher) total(s, v int, hist int32) *types.Error {
 	t, vars := m.totals[s], m.Slots[s].Agg.Vars
 	o := m.open
-	fresh := t.serial != o.serial
+	here := t.serial == o.serial // it holds what this search left
 	t.serial = o.serial
 	if vars == m.all() {
-		return m.totalOfAll(t, fresh)
+		return m.totalOfAll(t, !here)
 	}
-	if fresh || t.gen != o.Generation() || !m.moveTally(t, vars, hist) {
-		m.taken = o.Path(m.taken[:0], hist)
-		o.Charge(len(m.taken))
-		m.ids = m.ids[:0]
-		for _, x := range m.taken {
-			if vars>>x.Var&1 != 0 {
-				m.ids = append(m.ids, m.part.id(o.start+int64(x.Row)))
-			}
-		}
-		t.clear()
-		t.gen, t.hist, t.tried = o.Generation(), hist, 0
-		if err := t.add(&m.st.Ctx, m.ids, 1); err != nil {
-			t.serial = -1
+	at := &o.tallys[m.tallyAt[s]]
+	near := at.known && at.gen == o.Generation() && o.follows(at.hist, hist)
+	if !near || !here || !m.moveTally(t, vars, hist) {
+		if err := m.fillTally(t, vars, hist, !near || here); err != nil {
+			t.serial, at.known = -1, false
 			return err
 		}
 	}
+	*at = tallyAt{true, o.Generation(), hist}
 	id := m.part.id(m.pos)
 	if vars>>v&1 == 0 {
 		id = 0
 	}
-	return m.try(t, id)
+	err := m.try(t, id)
+	at.known = err == nil
+	return err
+}
+
+// follows reports whether history node hist is node at, or the one after it.
+func (s *matchSearch) follows(at, hist int32) bool {
+	if hist < 0 || at == hist {
+		return at == hist
+	}
+	_, before := s.Last(hist)
+	return before == at
+}
+
+// fillTally makes t that of the thread at hist.
+func (m *matcher) fillTally(t *tally, vars uint64, hist int32, charge bool) *types.Error {
+	o := m.open
+	m.taken = o.Path(m.taken[:0], hist)
+	m.ids = m.ids[:0]
+	for _, x := range m.taken {
+		if vars>>x.Var&1 != 0 {
+			m.ids = append(m.ids, m.part.id(o.start+int64(x.Row)))
+		}
+	}
+	t.clear()
+	t.hist, t.tried = hist, 0
+	err := t.add(&m.st.Ctx, m.ids, 1)
+	if charge || err != nil {
+		o.Charge(len(m.taken))
+	}
+	return err
 }
 
 // try makes row id (0: none) the one that is in t besides those of its thread.
@@ -180,19 +201,13 @@ func (m *matcher) try(t *tally, id uint32) (err *types.Error) {
 	return err
 }
 
-// moveTally makes t that of the thread at hist if it was that of the thread one row
-// before; false if it was another's.
+// moveTally makes t that of the thread at hist from that of the same thread, or of the
+// thread one row before.
 func (m *matcher) moveTally(t *tally, vars uint64, hist int32) bool {
 	if t.hist == hist {
 		return true
 	}
-	if hist < 0 {
-		return false
-	}
-	last, before := m.open.Last(hist)
-	if before != t.hist {
-		return false
-	}
+	last, _ := m.open.Last(hist)
 	id := uint32(0)
 	if vars>>last.Var&1 != 0 {
 		id = m.part.id(m.open.start + int64(last.Row))

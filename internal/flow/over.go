@@ -77,7 +77,7 @@ const (
 
 func newOver(env Env, op *Over) (Operator, error) {
 	o := &over{
-		Over: *op, env: env, m: newMultimap(env.In[0], op.Partition, overWords),
+		Over: *op, env: env, m: newMultimap(env.memory(), env.In[0], op.Partition, overWords),
 		keys: make([]uint64, batch.BlockRows), hashes: make([]uint64, batch.BlockRows),
 	}
 	o.m.trackR = true
@@ -86,7 +86,7 @@ func newOver(env Env, op *Over) (Operator, error) {
 	for i := range op.Calls {
 		rets[i] = op.Calls[i].Ret
 	}
-	o.ans = newRowStore(rets, ansWords)
+	o.ans = newRowStore(env.memory(), rets, ansWords)
 	o.out = newOverOut(o.m.rowStore, o.ans, env.Out)
 	o.drop.m = o.m
 	o.free = newFreer(env, op.Partition)

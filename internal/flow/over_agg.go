@@ -26,7 +26,7 @@ func newOverTable(tree *overTree) *overTable {
 }
 
 // build makes the table for aggregates, of which some may be nil.
-func (t *overTable) build(aggs []*overAgg) {
+func (t *overTable) build(mem *state.Memory, aggs []*overAgg) {
 	words := countWord + 1
 	for _, a := range aggs {
 		if a != nil && a.acc != nil {
@@ -38,7 +38,7 @@ func (t *overTable) build(aggs []*overAgg) {
 	if len(t.aggs) == 0 {
 		return
 	}
-	t.groups = state.New([]types.Type{types.T(types.Int8)}, words)
+	t.groups = state.New(mem, []types.Type{types.T(types.Int8)}, words)
 	for _, a := range t.aggs {
 		a.acc.place(t.groups, a.at)
 	}
@@ -150,13 +150,13 @@ func newOverAgg(o *over, c *OverCall, table *overTable) (*overAgg, error) {
 	op := c.Agg.Op
 	a.adds = op == expr.AggMin || op == expr.AggMax || op == expr.AggAnyValue
 	call := &AggCall{Fn: c.Agg, Args: c.Args, Filter: c.Filter, Ret: c.Ret}
-	acc, err := newAccumulator(o.env.In[0], call, a.adds)
+	acc, err := newAccumulator(o.env.memory(), o.env.In[0], call, a.adds)
 	if err != nil {
 		return nil, err
 	}
 	a.acc = acc
 	a.merge, _ = acc.(merger)
-	a.in = newAggInput(o.env.In[0], nil, c.Filter)
+	a.in = newAggInput(o.env.memory(), o.env.In[0], nil, c.Filter)
 	a.block.Cols = typedColumns(o.env.In[0])
 	a.cols = append(a.cols, c.Args...)
 	if c.Filter >= 0 {
@@ -178,8 +178,9 @@ func (a *overAgg) begin() { a.lo, a.hi, a.cur = 0, -1, overCursor{} }
 
 // reset makes a group empty.
 func (a *overAgg) reset(r state.Ref) {
+	w := a.table.groups.EditPayload(r)
 	a.acc.forget(r)
-	clear(a.table.groups.Payload(r)[a.at : a.at+a.words])
+	clear(w[a.at : a.at+a.words])
 }
 
 // add adds rows, up to those of a block, to a group or takes them out.
@@ -334,10 +335,10 @@ func (a *overAgg) join(x *overEval, k int, spans []overRange, dst *batch.Column)
 				continue
 			}
 			if !first && len(c.Args) > 1 && !s.null(w, c.Args[1]) {
-				a.text = append(a.text, s.text.get(w[s.fields[c.Args[1]].at])...)
+				a.text = append(a.text, s.text.Get(w[s.fields[c.Args[1]].at])...)
 			}
 			first = false
-			a.text = append(a.text, s.text.get(w[s.fields[c.Args[0]].at])...)
+			a.text = append(a.text, s.text.Get(w[s.fields[c.Args[0]].at])...)
 		}
 	}
 	if first {

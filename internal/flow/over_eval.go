@@ -58,7 +58,7 @@ func (x *overEval) init(o *over) error {
 		}
 		x.aggs = append(x.aggs, agg)
 	}
-	x.table.build(x.aggs)
+	x.table.build(o.env.memory(), x.aggs)
 	return nil
 }
 
@@ -382,7 +382,7 @@ func (s *rowStore) appendTo(dst *batch.Column, n int, w []uint64, c int) {
 	case types.LayoutIvl:
 		dst.AppendIvl(n, interval(w, f))
 	case types.LayoutStr:
-		dst.AppendStr(n, s.text.get(w[f.at]))
+		dst.AppendStr(n, s.text.Get(w[f.at]))
 	default:
 		dst.AppendNull(n)
 	}

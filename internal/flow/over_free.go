@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -38,7 +39,8 @@ func (d *dropper) flush() {
 			w := d.m.row(r)
 			d.m.touch(r)
 			d.m.touchedR[uint32(w[rowGroup])-1].hash = hashes[k]
-			d.m.addWeight(uint32(w[rowGroup]>>32), -int64(w[rowWeight]))
+			g := uint32(w[rowGroup] >> 32)
+			d.m.addWeight(g, d.m.editGroup(g), -int64(w[rowWeight]))
 			w[rowWeight] = 0
 		}
 	}
@@ -83,6 +85,7 @@ func (op *Over) backward() int {
 // freer finds the partitions that lie below a mark: those in which a column of the
 // partition has a lower value. Nothing will change there any more.
 type freer struct {
+	mem   *state.Memory
 	marks *Marks
 	col   int // input column, -1 if none may have a mark
 	cal   *calendar
@@ -90,7 +93,7 @@ type freer struct {
 }
 
 func newFreer(env Env, partition []int) freer {
-	f := freer{marks: env.Marks, col: -1}
+	f := freer{mem: env.memory(), marks: env.Marks, col: -1}
 	if env.Marks == nil {
 		return f
 	}
@@ -102,6 +105,11 @@ func newFreer(env Env, partition []int) freer {
 	return f
 }
 
+func (f *freer) persist(p *state.Persist) {
+	state.Num(p, &f.col)
+	persistCalendar(p, f.mem, &f.cal)
+}
+
 // begin chooses a column that has a mark by now. It reports whether this is new, so
 // that all partitions must be put down.
 func (f *freer) begin(ts []types.Type) bool {
@@ -110,7 +118,7 @@ func (f *freer) begin(ts []types.Type) bool {
 	}
 	for _, c := range f.cols {
 		if f.marks.In[0][c] != NoMark {
-			f.col, f.cal = c, newCalendar(calendarWidth(ts[c], 0))
+			f.col, f.cal = c, newCalendar(f.mem, calendarWidth(ts[c], 0))
 			return true
 		}
 	}
@@ -152,5 +160,5 @@ func (f *freer) bytes() int64 {
 	if f.cal == nil {
 		return 0
 	}
-	return f.cal.bytes
+	return f.cal.bytes()
 }

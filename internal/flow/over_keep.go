@@ -97,7 +97,7 @@ func (k *overKeep) bytes() int64 {
 	if k.cal == nil {
 		return 0
 	}
-	return k.cal.bytes
+	return k.cal.bytes()
 }
 
 // plan puts partition g down for when the mark passes the first of the rows that came.
@@ -145,7 +145,7 @@ func (o *over) forget() {
 func (o *over) forgetRows(mark int64) {
 	k := &o.keep
 	if k.cal == nil {
-		k.cal = newCalendar(k.width)
+		k.cal = newCalendar(o.env.memory(), k.width)
 		for g := range uint32(len(o.parts)) << groupChunkBits {
 			if p := o.part(g); p.root != 0 {
 				o.replan(g, p, mark)

@@ -66,13 +66,21 @@ func newTopFirst(env Env, op *TopN) *topFirst {
 		keys[i] = env.In[0][c]
 	}
 	t := &topFirst{
-		TopN: *op, slots: int(op.Offset + op.Limit), rows: newRowStore(env.In[0], bornWord+1), all: allColumns(env.In[0]),
+		TopN: *op, slots: int(op.Offset + op.Limit), rows: newRowStore(env.memory(), env.In[0], bornWord+1), all: allColumns(env.In[0]),
 		hashes: make([]uint64, batch.BlockRows), refs: make([]state.Ref, batch.BlockRows), words: make([]uint64, batch.BlockRows),
 		free: newFreer(env, op.Partition), step: 1, near: make([]uint32, probeRows),
 	}
-	t.groups = state.New(keys, slotFirst+2*t.slots)
+	t.groups = state.New(env.memory(), keys, slotFirst+2*t.slots)
 	t.out = newStored(t.rows, env.Out)
 	return t
+}
+
+func (t *topFirst) persist(p *state.Persist) {
+	atRest(p, "rows that were pushed out", len(t.gone))
+	t.groups.Persist(p)
+	t.rows.persist(p)
+	state.Num(p, &t.step)
+	t.free.persist(p)
 }
 
 // Push implements Operator.
@@ -116,7 +124,7 @@ func (t *topFirst) fetch(refs []state.Ref) {
 		p := t.groups.Payload(r)
 		ids[k] = uint32(p[slotFirst+2*max(int(p[slotCount])-1, 0)+1])
 	}
-	if len(t.rows.chunks) > 0 {
+	if t.rows.next > 1 {
 		for _, id := range ids { // row 0 is never in use, but there
 			t.fetched += t.rows.row(id)[bornWord]
 		}
@@ -180,7 +188,7 @@ func textWord(s []byte) uint64 {
 // enter puts row i of b into the partition with payload p, if it is among the first.
 func (t *topFirst) enter(r state.Ref, p []uint64, b *batch.Batch, i int, word uint64) bool {
 	row := t.rows.alloc()
-	w := t.rows.row(row)
+	w := t.rows.edit(row)
 	t.rows.write(w, b, t.all, i)
 	n := int(p[slotCount])
 	slots := p[slotFirst:]
@@ -297,12 +305,10 @@ func (t *topFirst) emit(row uint32, place int, w int64, out Emitter) {
 func (t *topFirst) forget() {
 	first := func(r state.Ref) []uint64 { return t.rows.row(uint32(t.groups.Payload(r)[slotFirst+1])) }
 	if t.free.begin(t.rows.types) {
-		for s := range batch.Shards {
-			t.groups.Shard(s, func(r state.Ref) bool {
-				t.free.add(t.rows, first(r), uint64(r))
-				return true
-			})
-		}
+		t.groups.All(func(r state.Ref) bool {
+			t.free.add(t.rows, first(r), uint64(r))
+			return true
+		})
 	}
 	t.free.due(t.rows, func(g uint64) []uint64 { return first(state.Ref(g)) }, func(g uint64) {
 		r := state.Ref(g)

@@ -73,8 +73,13 @@ func (a *Arena) Persist(p *Persist) {
 
 // Reset forgets all strings.
 func (a *Arena) Reset() {
-	a.pages.Reset()
+	if len(a.pages.pages) > 1 {
+		a.pages.Reset()
+	}
 	*a = Arena{pages: a.pages}
+	if len(a.pages.pages) == 1 {
+		a.cur = 1 // the page is for what comes next
+	}
 }
 
 // sizeClass returns the class for n units, 1 to arenaShared, and the class's size.

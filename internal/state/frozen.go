@@ -82,6 +82,7 @@ func (p *Pages) freeze(check bool) *frozenArray {
 		p.check()
 	}
 	f := &frozenArray{p: p, era: p.era, pages: len(p.pages), locs: p.locs, table: p.table}
+	p.least = len(p.pages)
 	all := make([]frozenPage, len(p.dirty))
 	f.work = make([]*frozenPage, 0, len(p.dirty))
 	for i, n := range p.dirty {
@@ -106,7 +107,9 @@ func (p *Pages) freeze(check bool) *frozenArray {
 // check panics if a page was written and its mask does not say so.
 func (p *Pages) check() {
 	for n, pg := range p.pages {
-		if len(p.was) <= n {
+		if len(p.was) <= n && n < len(p.locs) {
+			p.was = append(p.was, nil) // restored: not known
+		} else if len(p.was) <= n {
 			p.was = append(p.was, make([]uint64, p.words))
 		}
 		if _, cooling := p.cool[uint32(n)]; pg == nil && cooling {
@@ -277,7 +280,7 @@ func (f *Frozen) Done(complete bool) {
 	for _, a := range f.arrays {
 		p := a.p
 		for _, w := range a.work {
-			if p.era != a.era { // it was reset meanwhile
+			if p.era != a.era || int(w.n) >= p.least { // it was forgotten meanwhile
 				f.mem.unspill(w.spill)
 				continue
 			}
@@ -296,6 +299,9 @@ func (f *Frozen) Done(complete bool) {
 		}
 		if complete && a.done != nil && p.era == a.era {
 			p.locs, p.table = a.done, a.table
+			if p.least < len(p.locs) {
+				p.locs, p.table = p.locs[:p.least:p.least], Loc{}
+			}
 		}
 	}
 }

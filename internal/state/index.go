@@ -80,6 +80,9 @@ func (x *Index) verify(p *Persist) {
 
 // Reset forgets all numbers.
 func (x *Index) Reset() {
+	if len(x.slots.pages) == 1 && x.n == 0 {
+		return // it is all zeros
+	}
 	x.slots.Reset()
 	*x = Index{slots: x.slots}
 }
@@ -109,17 +112,17 @@ func (x *Index) Probe(hash uint64) Probe {
 
 // Next returns the next candidate, or 0.
 func (p *Probe) Next() uint32 {
-	for p.at < p.end {
-		if len(p.slots) != indexSlots {
-			return 0
-		}
-		s := p.slots[p.at&indexMask]
-		if s == 0 {
-			return 0
-		}
-		p.at++
-		if uint32(s>>32) == p.tag {
-			return uint32(s)
+	if slots := p.slots; len(slots) == indexSlots {
+		for at := p.at; at < p.end; at++ {
+			s := slots[at&indexMask]
+			if s == 0 {
+				p.at = at
+				return 0
+			}
+			if uint32(s>>32) == p.tag {
+				p.at = at + 1
+				return uint32(s)
+			}
 		}
 	}
 	return p.more()

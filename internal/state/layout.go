@@ -8,24 +8,23 @@ import (
 	"github.com/tidemill/tidemill/internal/types"
 )
 
-// Keyed state keeps rows in a stable format of 8-byte words without Go pointers,
-// so that the collector does not look into it and a shard can be written out as it
-// is:
+// Keyed state keeps rows in a stable format of 8-byte words, so that pages can be
+// written out as they are:
 //
 //	word 0          stamp: at least 1 + the step that last touched the row, rising
 //	                from step to step; ^0 when the row is free
-//	word 1          tag<<32 | NULL bits of columns 0 to 31 (set: NULL)
-//	words 2..       head words of the structure's own (a Multimap's links and weight)
-//	then            NULL bits of columns 32 and up, 64 a word
-//	then            the columns: Bool, Int, Float 1 word; Ivl 2; Dec 3; Str 1, as
-//	                offset<<32 | length in the shard's arena. NULL is all zeros
+//	word 1          tag<<32 | NULL bits of columns 0 to 31 (set: NULL). The tag is
+//	                the low half of the key's hash. Free rows: the next free one
+//	words 2..       NULL bits of columns 32 and up, 64 a word
+//	then            the columns: Bool, Int, Float 1 word; Ivl 2; Dec 3; Str 1, its
+//	                word in the arena. NULL is all zeros
 //	then            payload words
 //
-// A Dec is Hi, Lo, scale<<8 | form; a Big one's Lo points into the arena likewise.
+// A Dec is Hi, Lo, scale<<8 | form; a Big one's Lo is the word of its digits.
 const (
 	stampWord = 0
 	tagWord   = 1
-	baseHead  = 2 // words before a structure's own head words
+	baseHead  = 2 // words before NULL bits and columns
 	freeStamp = ^uint64(0)
 )
 
@@ -42,11 +41,11 @@ type rowLayout struct {
 	nulls   int // first word of further NULL bits
 	payload int // first payload word
 	words   int
-	arena   bool // some column keeps bytes in the arena
+	text    bool // some column keeps bytes in the arena
 }
 
-func newLayout(ts []types.Type, headWords, payloadWords int) rowLayout {
-	l := rowLayout{types: ts, off: make([]int, len(ts)), nulls: baseHead + headWords}
+func newLayout(ts []types.Type, payloadWords int) rowLayout {
+	l := rowLayout{types: ts, off: make([]int, len(ts)), nulls: baseHead}
 	w := l.nulls
 	if len(ts) > 32 {
 		w += (len(ts) - 32 + 63) / 64
@@ -54,7 +53,7 @@ func newLayout(ts []types.Type, headWords, payloadWords int) rowLayout {
 	for c, t := range ts {
 		l.off[c] = w
 		w += layoutWords[t.Layout()]
-		l.arena = l.arena || t.Layout() == types.LayoutStr || t.Layout() == types.LayoutDec
+		l.text = l.text || t.Layout() == types.LayoutStr || t.Layout() == types.LayoutDec
 	}
 	l.payload = w
 	l.words = w + payloadWords
@@ -102,13 +101,13 @@ func ivlWord(v types.IntervalVal) uint64 {
 }
 
 // put writes the value of column c of the row w, whose words are zero, as it is.
-func (s *shard) put(l *rowLayout, w []uint64, c int, col *batch.Column, i int) {
+func (st *store) put(w []uint64, c int, col *batch.Column, i int) {
 	if col.Null(i) {
-		l.setNull(w, c)
+		st.l.setNull(w, c)
 		return
 	}
-	o := l.off[c]
-	switch l.types[c].Layout() {
+	o := st.l.off[c]
+	switch st.l.types[c].Layout() {
 	case types.LayoutBool:
 		w[o] = uint64(col.U8[i])
 	case types.LayoutInt:
@@ -116,37 +115,37 @@ func (s *shard) put(l *rowLayout, w []uint64, c int, col *batch.Column, i int) {
 	case types.LayoutFloat:
 		w[o] = floatBits(col.F64[i])
 	case types.LayoutDec:
-		s.putDec(w[o:o+3], col.Dec[i], col.Bytes)
+		st.putDec(w[o:o+3], col.Dec[i], col.Bytes)
 	case types.LayoutIvl:
 		w[o], w[o+1] = uint64(col.Ivl[i].Micros), ivlWord(col.Ivl[i])
 	case types.LayoutStr:
-		w[o] = s.keep(col.StrAt(i))
+		w[o] = st.text.Put(col.StrAt(i))
 	}
 }
 
 // putKey is put for a key column, in canonical form: see Table.
-func (s *shard) putKey(l *rowLayout, w []uint64, c int, col *batch.Column, i int) {
+func (st *store) putKey(w []uint64, c int, col *batch.Column, i int) {
 	if col.Null(i) {
-		l.setNull(w, c)
+		st.l.setNull(w, c)
 		return
 	}
-	o := l.off[c]
-	switch l.types[c].Layout() {
+	o := st.l.off[c]
+	switch st.l.types[c].Layout() {
 	case types.LayoutFloat:
 		w[o] = keyFloatBits(col.F64[i])
 	case types.LayoutDec:
-		s.putKeyDec(w[o:o+3], l.types[c], col.Dec[i], col.Bytes)
+		st.putKeyDec(w[o:o+3], st.l.types[c], col.Dec[i], col.Bytes)
 	case types.LayoutIvl:
 		v := canonicalIvl(col.Ivl[i])
 		w[o], w[o+1] = uint64(v.Micros), ivlWord(v)
 	default:
-		s.put(l, w, c, col, i)
+		st.put(w, c, col, i)
 	}
 }
 
 // putKeyDec writes a numeric of type t without trailing zeros, unless t fixes the
 // scale.
-func (s *shard) putKeyDec(w []uint64, t types.Type, d types.Decimal, arena []byte) {
+func (st *store) putKeyDec(w []uint64, t types.Type, d types.Decimal, arena []byte) {
 	if t.Mod == 0 {
 		var own []byte // only Big numbers get there
 		trimmed, err := types.DecTrimScale(d, arena, &own)
@@ -155,13 +154,13 @@ func (s *shard) putKeyDec(w []uint64, t types.Type, d types.Decimal, arena []byt
 		}
 		d, arena = trimmed, own
 	}
-	s.putDec(w, d, arena)
+	st.putDec(w, d, arena)
 }
 
-func (s *shard) putDec(w []uint64, d types.Decimal, arena []byte) {
+func (st *store) putDec(w []uint64, d types.Decimal, arena []byte) {
 	w[0], w[1], w[2] = uint64(d.Hi), d.Lo, decTail(d)
 	if d.Form == types.DecBig {
-		w[1] = s.keep(bigBytes(d, arena))
+		w[1] = st.text.Put(bigBytes(d, arena))
 	}
 }
 
@@ -171,22 +170,17 @@ func bigBytes(d types.Decimal, arena []byte) []byte {
 	return arena[off : off+n : off+n]
 }
 
-// dec reads a decimal; a Big one's digits are in the shard's arena.
-func dec(w []uint64) types.Decimal {
-	return types.Decimal{Hi: int64(w[0]), Lo: w[1], Scale: int16(w[2] >> 8), Form: types.DecimalForm(w[2])}
-}
-
 func ivl(w []uint64) types.IntervalVal {
 	return types.IntervalVal{Micros: int64(w[0]), Months: int32(w[1] >> 32), Days: int32(w[1])}
 }
 
 // same reports whether column c of row w is identical to row i of col.
-func (s *shard) same(l *rowLayout, w []uint64, c int, col *batch.Column, i int) bool {
-	if null := col.Null(i); null || l.isNull(w, c) {
-		return null && l.isNull(w, c)
+func (st *store) same(w []uint64, c int, col *batch.Column, i int) bool {
+	if null := col.Null(i); null || st.l.isNull(w, c) {
+		return null && st.l.isNull(w, c)
 	}
-	o := l.off[c]
-	switch l.types[c].Layout() {
+	o := st.l.off[c]
+	switch st.l.types[c].Layout() {
 	case types.LayoutBool:
 		return w[o] == uint64(col.U8[i])
 	case types.LayoutInt:
@@ -199,43 +193,48 @@ func (s *shard) same(l *rowLayout, w []uint64, c int, col *batch.Column, i int) 
 			return false
 		}
 		if d.Form == types.DecBig {
-			return w[o] == uint64(d.Hi) && bytes.Equal(s.bytes(w[o+1]), bigBytes(d, col.Bytes))
+			return w[o] == uint64(d.Hi) && bytes.Equal(st.text.Get(w[o+1]), bigBytes(d, col.Bytes))
 		}
 		return w[o] == uint64(d.Hi) && w[o+1] == d.Lo
 	case types.LayoutIvl:
 		return w[o] == uint64(col.Ivl[i].Micros) && w[o+1] == ivlWord(col.Ivl[i])
 	case types.LayoutStr:
-		return bytes.Equal(s.bytes(w[o]), col.StrAt(i))
+		return bytes.Equal(st.text.Get(w[o]), col.StrAt(i))
 	}
 	return true
 }
 
 // equal reports whether key column c of row w equals row i of col, as GROUP BY
 // compares.
-func (s *shard) equal(l *rowLayout, w []uint64, c int, col *batch.Column, i int) bool {
-	if null := col.Null(i); null || l.isNull(w, c) {
-		return null && l.isNull(w, c)
+func (st *store) equal(w []uint64, c int, col *batch.Column, i int) bool {
+	if null := col.Null(i); null || st.l.isNull(w, c) {
+		return null && st.l.isNull(w, c)
 	}
-	o := l.off[c]
-	switch l.types[c].Layout() {
+	o := st.l.off[c]
+	switch st.l.types[c].Layout() {
 	case types.LayoutFloat:
 		return w[o] == keyFloatBits(col.F64[i])
 	case types.LayoutDec:
-		return s.same(l, w, c, col, i) || types.CompareDec(dec(w[o:o+3]), s.arena, col.Dec[i], col.Bytes) == 0
+		return st.same(w, c, col, i) || st.equalDec(w[o:o+3], col, i)
 	case types.LayoutIvl:
 		return types.CompareIvl(ivl(w[o:o+2]), col.Ivl[i]) == 0
 	}
-	return s.same(l, w, c, col, i)
+	return st.same(w, c, col, i)
+}
+
+func (st *store) equalDec(w []uint64, col *batch.Column, i int) bool {
+	d, digits := st.dec(w)
+	return types.CompareDec(d, digits, col.Dec[i], col.Bytes) == 0
 }
 
 // appendTo appends column c of row w to dst, which holds n values.
-func (s *shard) appendTo(l *rowLayout, w []uint64, c int, dst *batch.Column, n int) {
-	if l.isNull(w, c) {
+func (st *store) appendTo(w []uint64, c int, dst *batch.Column, n int) {
+	if st.l.isNull(w, c) {
 		dst.AppendNull(n)
 		return
 	}
-	o := l.off[c]
-	switch l.types[c].Layout() {
+	o := st.l.off[c]
+	switch st.l.types[c].Layout() {
 	case types.LayoutBool:
 		dst.AppendBool(n, w[o] != 0)
 	case types.LayoutInt:
@@ -243,50 +242,11 @@ func (s *shard) appendTo(l *rowLayout, w []uint64, c int, dst *batch.Column, n i
 	case types.LayoutFloat:
 		dst.AppendFloat(n, math.Float64frombits(w[o]))
 	case types.LayoutDec:
-		dst.AppendDec(n, dec(w[o:o+3]), s.arena)
+		d, digits := st.dec(w[o : o+3])
+		dst.AppendDec(n, d, digits)
 	case types.LayoutIvl:
 		dst.AppendIvl(n, ivl(w[o:o+2]))
 	case types.LayoutStr:
-		dst.AppendStr(n, s.bytes(w[o]))
-	}
-}
-
-// release counts the arena bytes of row w as garbage.
-func (s *shard) release(l *rowLayout, w []uint64) {
-	if !l.arena {
-		return
-	}
-	for c, t := range l.types {
-		o := l.off[c]
-		switch t.Layout() {
-		case types.LayoutStr:
-			s.garbage += int(w[o] & 0xffffffff)
-		case types.LayoutDec:
-			if types.DecimalForm(w[o+2]) == types.DecBig {
-				s.garbage += int(w[o+1] & 0xffffffff)
-			}
-		}
-	}
-}
-
-// relocate copies the arena bytes of row w from old to s's arena.
-func (s *shard) relocate(l *rowLayout, w []uint64, old []byte) {
-	move := func(p *uint64) {
-		if n := *p & 0xffffffff; n > 0 {
-			off := *p >> 32
-			*p = uint64(len(s.arena))<<32 | n
-			s.arena = append(s.arena, old[off:off+n]...)
-		}
-	}
-	for c, t := range l.types {
-		o := l.off[c]
-		switch t.Layout() {
-		case types.LayoutStr:
-			move(&w[o])
-		case types.LayoutDec:
-			if types.DecimalForm(w[o+2]) == types.DecBig {
-				move(&w[o+1])
-			}
-		}
+		dst.AppendStr(n, st.text.Get(w[o]))
 	}
 }

@@ -139,6 +139,13 @@ func (m *Memory) take(words int) []uint64 {
 	return make([]uint64, words)
 }
 
+// keep takes a page that nobody uses any more, for take.
+func (m *Memory) keep(pg []uint64) {
+	if list := m.spare[len(pg)]; len(list) < maxSpare && m.spare != nil {
+		m.spare[len(pg)] = append(list, pg)
+	}
+}
+
 // FaultError is what a Pages panics with when a page cannot be read back; whoever
 // drives the operators recovers it.
 type FaultError struct{ Err error }
@@ -245,9 +252,7 @@ func (m *Memory) evict(need int64) {
 		delete(c.p.cool, c.n)
 		m.cooled -= bytes
 		m.hold(-bytes)
-		if list := m.spare[c.p.words]; len(list) < maxSpare {
-			m.spare[c.p.words] = append(list, c.buf)
-		}
+		m.keep(c.buf)
 		need -= bytes
 	}
 	if m.first > len(m.cooling)/2 {

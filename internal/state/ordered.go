@@ -1,55 +1,47 @@
 package state
 
-import (
-	"github.com/tidemill/tidemill/internal/batch"
-)
-
 // Ordered is an ordered multiset: of each group, keys in the order of their bytes
 // (types.AppendKey gives bytes of SQL's order), each with a weight that is not 0
-// and a value word for its user. Groups are refs of a Table's rows, so that a
-// group's keys are in its shard. It is a B+ tree a shard, without Go pointers;
-// pages go when they are empty, and a tree that is mostly air is packed anew, so
-// memory follows the content.
+// and a value word for its user. Groups are refs of a Table's rows. It is a B+ tree;
+// nodes with few keys are joined, so memory follows the content.
 //
 // One goroutine owns an Ordered.
 type Ordered struct {
-	trees [batch.Shards]tree
-	n     int
-	bytes int64
-	scan  []byte // scratch: key of the entry handed out
+	tree
+	scan []byte // scratch: key of the entry handed out
 }
 
-// NewOrdered returns an empty multiset.
-func NewOrdered() *Ordered { return &Ordered{} }
+// NewOrdered returns an empty multiset that belongs to m.
+func NewOrdered(m *Memory) *Ordered { return &Ordered{tree: newTree(m)} }
 
 // Len returns the number of keys of all groups.
 func (o *Ordered) Len() int { return o.n }
 
-// Bytes returns the memory held. It costs nothing to ask.
-func (o *Ordered) Bytes() int64 { return o.bytes }
+// Bytes returns the size of the multiset, in memory or not. It costs nothing to ask.
+func (o *Ordered) Bytes() int64 { return o.nodes.Bytes() + o.text.Bytes() }
+
+// Persist names the multiset's state.
+func (o *Ordered) Persist(p *Persist) { o.tree.persist(p) }
+
+// Reset forgets all keys.
+func (o *Ordered) Reset() { o.tree.reset() }
 
 // Add adds weight to a key of a group and returns the weights before and after.
 // A key whose weight becomes 0 is deleted. key is copied. weight may be negative,
 // and so may sums.
 func (o *Ordered) Add(group Ref, key []byte, weight int64) (before, after int64) {
-	return o.add(group, key, weight, 0, false)
+	if weight == 0 {
+		return 0, 0
+	}
+	return o.add(probeKey{uint64(group), headOf(key), key}, weight, 0, false)
 }
 
 // Put is Add that also sets the key's value.
 func (o *Ordered) Put(group Ref, key []byte, weight int64, value uint64) (before, after int64) {
-	return o.add(group, key, weight, value, true)
-}
-
-func (o *Ordered) add(group Ref, key []byte, weight int64, value uint64, set bool) (before, after int64) {
 	if weight == 0 {
 		return 0, 0
 	}
-	t := &o.trees[group.Shard()]
-	held, n := t.size(), t.n
-	before, after = t.add(probeKey{uint64(group), headOf(key), key}, weight, value, set)
-	o.bytes += t.size() - held
-	o.n += t.n - n
-	return before, after
+	return o.add(probeKey{uint64(group), headOf(key), key}, weight, value, true)
 }
 
 // Entry is a key of a group. Key is borrowed until the next call.
@@ -80,20 +72,20 @@ func (o *Ordered) Max(group Ref) (e Entry, ok bool) {
 // Ascend hands out the keys of a group in order, from the first that is not below
 // from, until fn returns false. fn may not change the multiset.
 func (o *Ordered) Ascend(group Ref, from []byte, fn func(Entry) bool) {
-	t := &o.trees[group.Shard()]
-	if t.n == 0 {
+	if o.n == 0 {
 		return
 	}
-	page, i := t.seek(probeKey{uint64(group), headOf(from), from})
+	p, i := o.seek(probeKey{uint64(group), headOf(from), from})
 	for {
-		if i == t.count(page) {
-			if page = t.next(page); page == 0 {
+		w := o.node(p)
+		if i == entries(w) {
+			if p = uint32(w[1] >> 32); p == 0 {
 				return
 			}
-			i = 0
+			i, w = 0, o.node(p)
 		}
-		e := t.leaf(page, i)
-		if e[entGroup] != uint64(group) || !fn(o.entry(t, e)) {
+		e := leafEntry(w, i)
+		if e[entGroup] != uint64(group) || !fn(o.entry(e)) {
 			return
 		}
 		i++
@@ -103,21 +95,22 @@ func (o *Ordered) Ascend(group Ref, from []byte, fn func(Entry) bool) {
 // Descend hands out the keys of a group from the last to the first, until fn
 // returns false. fn may not change the multiset.
 func (o *Ordered) Descend(group Ref, fn func(Entry) bool) {
-	t := &o.trees[group.Shard()]
-	if t.n == 0 {
+	if o.n == 0 {
 		return
 	}
-	page, i := t.seek(probeKey{uint64(group) + 1, 0, nil})
+	p, i := o.seek(probeKey{uint64(group) + 1, 0, nil})
 	for {
+		w := o.node(p)
 		if i == 0 {
-			if page = t.prev(page); page == 0 {
+			if p = uint32(w[1]); p == 0 {
 				return
 			}
-			i = t.count(page)
+			w = o.node(p)
+			i = entries(w)
 		}
 		i--
-		e := t.leaf(page, i)
-		if e[entGroup] != uint64(group) || !fn(o.entry(t, e)) {
+		e := leafEntry(w, i)
+		if e[entGroup] != uint64(group) || !fn(o.entry(e)) {
 			return
 		}
 	}
@@ -136,7 +129,7 @@ func (o *Ordered) Clear(group Ref) {
 	}
 }
 
-func (o *Ordered) entry(t *tree, e []uint64) Entry {
-	o.scan = t.appendKey(o.scan[:0], e)
+func (o *Ordered) entry(e []uint64) Entry {
+	o.scan = o.appendKey(o.scan[:0], e)
 	return Entry{Key: o.scan, Weight: int64(e[entWeight]), Value: e[entValue]}
 }

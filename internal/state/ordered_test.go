@@ -13,11 +13,11 @@ import (
 )
 
 // group makes a ref for tests; the row is free to choose.
-func group(shard, row uint64) state.Ref { return state.Ref(shard<<32 | row) }
+func group(part, row uint64) state.Ref { return state.Ref(part<<16 | row) }
 
 func TestOrderedEqualsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		o, model := state.NewOrdered(), map[state.Ref]map[string]int64{}
+		o, model := state.NewOrdered(state.NewMemory(0, nil, nil)), map[state.Ref]map[string]int64{}
 		long := rapid.Bool().Draw(t, "long keys")
 		many := rapid.SampledFrom([]int64{5, 400, 100000}).Draw(t, "values")
 		total := 0
@@ -119,7 +119,7 @@ func checkOrdered(t *rapid.T, o *state.Ordered, g state.Ref, m map[string]int64)
 }
 
 func TestOrderedMemoryFollowsContent(t *testing.T) {
-	o, r := state.NewOrdered(), rand.New(rand.NewPCG(3, 4))
+	o, r := state.NewOrdered(state.NewMemory(0, nil, nil)), rand.New(rand.NewPCG(3, 4))
 	g := group(7, 16)
 	var live [][]byte
 	most := int64(0)
@@ -150,7 +150,7 @@ func TestOrderedMemoryFollowsContent(t *testing.T) {
 
 // A queue takes from the front and adds to the back; its emptied pages must go.
 func TestOrderedQueueStaysFast(t *testing.T) {
-	o, g := state.NewOrdered(), group(0, 16)
+	o, g := state.NewOrdered(state.NewMemory(0, nil, nil)), group(0, 16)
 	var buf [8]byte
 	key := func(i int) []byte { binary.BigEndian.PutUint64(buf[:], uint64(i)); return buf[:] }
 	for i := range 400000 {
@@ -169,7 +169,7 @@ func TestOrderedQueueStaysFast(t *testing.T) {
 }
 
 func BenchmarkOrderedMax(b *testing.B) {
-	o, r := state.NewOrdered(), rand.New(rand.NewPCG(3, 4))
+	o, r := state.NewOrdered(state.NewMemory(0, nil, nil)), rand.New(rand.NewPCG(3, 4))
 	var buf [8]byte
 	b.ReportAllocs()
 	for b.Loop() {

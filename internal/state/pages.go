@@ -34,6 +34,7 @@ type Pages struct {
 	table Loc            // where locs is; nowhere if it has never been written
 	spill map[uint32]Loc // pages that had to leave memory before they were in a checkpoint
 	era   int            // counts resets
+	least int            // fewest pages since the last freeze
 	cool  map[uint32]int // pages on their way out, and where in Memory.cooling
 	was   [][]uint64     // with Memory.Check: the pages at the last freeze
 }
@@ -89,6 +90,28 @@ func (p *Pages) Grow(n int) {
 	}
 }
 
+// Shrink forgets the rows from n on, as far as whole pages are of such, and gives
+// their memory back.
+func (p *Pages) Shrink(n int) {
+	keep := (n + 1<<p.shift - 1) >> p.shift
+	if keep >= len(p.pages) {
+		return
+	}
+	for i := keep; i < len(p.pages); i++ {
+		p.drop(uint32(i))
+		delete(p.spill, uint32(i)) // a freeze that wants it still knows where it is
+	}
+	clear(p.pages[keep:])
+	clear(p.meta[keep:])
+	p.pages, p.meta = p.pages[:keep], p.meta[:keep]
+	p.dirty = slices.DeleteFunc(p.dirty, func(n uint32) bool { return int(n) >= keep })
+	if keep < len(p.locs) {
+		p.locs, p.table = p.locs[:keep:keep], Loc{}
+	}
+	p.was = p.was[:min(len(p.was), keep)]
+	p.least = min(p.least, keep)
+}
+
 // Reset forgets all rows and gives their memory back.
 func (p *Pages) Reset() {
 	for n := range p.pages {
@@ -107,8 +130,11 @@ func (p *Pages) drop(n uint32) {
 		p.mem.cooled -= int64(p.words) * 8
 		delete(p.cool, n)
 		p.mem.hold(-int64(p.words) * 8)
-	} else if p.pages[n] != nil {
+	} else if pg := p.pages[n]; pg != nil {
 		p.mem.hold(-int64(p.words) * 8)
+		if p.meta[n].frozen == nil {
+			p.mem.keep(pg)
+		}
 	}
 	p.pages[n] = nil
 }

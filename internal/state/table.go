@@ -1,13 +1,14 @@
 package state
 
 import (
+	"unsafe"
+
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
-// Table is keyed state: a row of payload words for each key, in 256 shards by the
-// top bits of the key's hash. Operators use it a block at a time: find the refs of
-// a block's rows, then work on the payloads.
+// Table is keyed state: a row of payload words for each key. Operators use it a block
+// at a time: find the refs of a block's rows, then work on the payloads.
 //
 // Keys compare as in GROUP BY: NULLs are equal, -0 is 0, NaN is NaN, 1.0 is 1.00,
 // one month is 30 days. Of such equal values a row keeps one canonical form, so
@@ -19,26 +20,48 @@ import (
 // One goroutine owns a Table. Nothing in it depends on map order.
 type Table struct {
 	store
+	index *Index
 	stamp uint64 // of the current step
 	dirty []Ref
 	slow  []uint32 // scratch
+	near  uint64   // keeps loads from being left out
 }
 
-// New returns an empty table for keys of the given types, of which each has
-// payloadWords 8-byte words, zero at first.
-func New(keyTypes []types.Type, payloadWords int) *Table {
-	return &Table{store: newStore(newLayout(keyTypes, 0, payloadWords)), stamp: 1}
+// New returns an empty table that belongs to m, for keys of the given types, of which
+// each has payloadWords 8-byte words, zero at first.
+func New(m *Memory, keyTypes []types.Type, payloadWords int) *Table {
+	return &Table{index: NewIndex(m), store: newStore(m, newLayout(keyTypes, payloadWords)), stamp: 1}
+}
+
+// Persist names the table's state. Between steps.
+func (t *Table) Persist(p *Persist) {
+	Num(p, &t.stamp)
+	t.store.persist(p)
+	t.index.Persist(p)
+	t.dirty = t.dirty[:0]
 }
 
 // Len returns the number of keys.
 func (t *Table) Len() int { return t.live }
 
-// Bytes returns the memory held. It costs nothing to ask.
-func (t *Table) Bytes() int64 { return t.bytes + int64(cap(t.dirty))*8 }
+// Bytes returns the size of the table, in memory or not. It costs nothing to ask.
+func (t *Table) Bytes() int64 { return t.store.bytes() + t.index.Bytes() + int64(cap(t.dirty))*4 }
 
-// Payload returns the payload of a key, for reading and writing. It does not move
-// until the key is deleted.
+// Reset forgets all keys.
+func (t *Table) Reset() {
+	t.store.reset()
+	t.index.Reset()
+	t.dirty = t.dirty[:0]
+}
+
+// Payload returns the payload of a key for reading, and for writing what was announced
+// in this step with TouchPayload or EditPayload. It is good until the key is deleted
+// or the owner rests.
 func (t *Table) Payload(r Ref) []uint64 { return t.words(r)[t.l.payload:] }
+
+// EditPayload returns the payload of a key for reading and writing, up to the end of
+// the step.
+func (t *Table) EditPayload(r Ref) []uint64 { return t.rows.Edit(uint32(r))[t.l.payload:] }
 
 // BeginStep starts step n >= 0: no key is dirty. Stamps rise also when a step's
 // number comes again, because it was taken back.
@@ -47,25 +70,23 @@ func (t *Table) BeginStep(n int64) {
 	t.dirty = t.dirty[:0]
 }
 
-// Touch marks a key dirty and reports whether this is its first touch in the step.
+// Touch marks a key dirty and reports whether this is its first touch in the step. It
+// announces that the payload may be written for the rest of the step.
 func (t *Table) Touch(r Ref) bool {
-	w := t.words(r)
-	if w[stampWord] == t.stamp {
-		return false
-	}
-	w[stampWord] = t.stamp
-	t.dirty = append(t.dirty, r)
-	return true
+	_, first := t.TouchPayload(r)
+	return first
 }
 
 // TouchPayload is Touch and Payload in one.
 func (t *Table) TouchPayload(r Ref) (payload []uint64, first bool) {
 	w := t.words(r)
-	if first = w[stampWord] != t.stamp; first {
-		w[stampWord] = t.stamp
-		t.dirty = append(t.dirty, r)
+	if w[stampWord] == t.stamp {
+		return w[t.l.payload:], false
 	}
-	return w[t.l.payload:], first
+	w = t.rows.Edit(uint32(r))
+	w[stampWord] = t.stamp
+	t.dirty = append(t.dirty, r)
+	return w[t.l.payload:], true
 }
 
 // Dirty returns the keys touched in this step in the order of their first touch.
@@ -102,16 +123,13 @@ func (t *Table) FindOrInsert(b *batch.Batch, cols []int, hashes []uint64, refs [
 // lists the others in t.slow.
 func (t *Table) probe(b *batch.Batch, cols []int, hashes []uint64, refs []Ref) {
 	refs = refs[:len(hashes)]
-	for k, h := range hashes {
-		s := &t.shards[h>>56]
-		refs[k] = Ref(h>>56<<32 | uint64(s.candidate(tagOf(h))))
-	}
+	t.near += t.index.First(unsafe.Slice((*uint32)(unsafe.SliceData(refs)), len(refs)), hashes)
 	for c := range cols {
 		t.verify(c, b, &b.Cols[cols[c]], refs)
 	}
 	t.slow = t.slow[:0]
 	for k, r := range refs {
-		if r.row() == 0 {
+		if r == NoRef {
 			t.slow = append(t.slow, uint32(k))
 		}
 	}
@@ -122,7 +140,7 @@ func (t *Table) verify(c int, b *batch.Batch, col *batch.Column, refs []Ref) {
 	if b.Sel == nil && col.Valid == nil && c < 32 && col.Type.Layout() == types.LayoutInt {
 		o, null := t.l.off[c], uint64(1)<<uint(c)
 		for k, v := range col.I64[:len(refs)] {
-			if r := refs[k]; r.row() != 0 {
+			if r := refs[k]; r != NoRef {
 				if w := t.words(r); w[o] != uint64(v) || w[tagWord]&null != 0 {
 					refs[k] = NoRef
 				}
@@ -131,33 +149,27 @@ func (t *Table) verify(c int, b *batch.Batch, col *batch.Column, refs []Ref) {
 		return
 	}
 	for k, r := range refs {
-		if r.row() != 0 {
-			s := &t.shards[r.Shard()]
-			if !s.equal(&t.l, s.words(r.row(), t.l.words), c, col, b.Row(k)) {
-				refs[k] = NoRef
-			}
+		if r != NoRef && !t.equal(t.words(r), c, col, b.Row(k)) {
+			refs[k] = NoRef
 		}
 	}
 }
 
 // findRow looks up the key of physical row i.
 func (t *Table) findRow(b *batch.Batch, cols []int, i int, h uint64) Ref {
-	s, tag := &t.shards[h>>56], tagOf(h)
-	for p := tag & s.mask; s.slots[p] != 0; p = (p + 1) & s.mask {
-		if uint32(s.slots[p]>>32) == tag {
-			row := uint32(s.slots[p])
-			if t.equalKey(s, row, b, cols, i) {
-				return makeRef(int(h>>56), row)
-			}
+	p := t.index.Probe(h)
+	for {
+		r := Ref(p.Next())
+		if r == NoRef || t.equalKey(r, b, cols, i) {
+			return r
 		}
 	}
-	return NoRef
 }
 
-func (t *Table) equalKey(s *shard, row uint32, b *batch.Batch, cols []int, i int) bool {
-	w := s.words(row, t.l.words)
+func (t *Table) equalKey(r Ref, b *batch.Batch, cols []int, i int) bool {
+	w := t.words(r)
 	for c := range cols {
-		if !s.equal(&t.l, w, c, &b.Cols[cols[c]], i) {
+		if !t.equal(w, c, &b.Cols[cols[c]], i) {
 			return false
 		}
 	}
@@ -165,31 +177,25 @@ func (t *Table) equalKey(s *shard, row uint32, b *batch.Batch, cols []int, i int
 }
 
 func (t *Table) insert(b *batch.Batch, cols []int, i int, h uint64) Ref {
-	sh, tag := int(h>>56), tagOf(h)
-	row := t.take(sh, tag)
-	s := &t.shards[sh]
-	w := s.words(row, t.l.words)
-	held := cap(s.arena)
+	r := t.take(uint32(h))
+	w := t.words(r)
 	for c := range cols {
-		s.putKey(&t.l, w, c, &b.Cols[cols[c]], i)
+		t.putKey(w, c, &b.Cols[cols[c]], i)
 	}
-	t.bytes += int64(cap(s.arena) - held)
-	t.enter(sh, tag, row)
-	return makeRef(sh, row)
+	t.index.Add(h, uint32(r))
+	return r
 }
 
 // Delete removes a key. Its Ref may name another key later.
 func (t *Table) Delete(r Ref) {
-	tag := uint32(t.words(r)[tagWord] >> 32)
-	t.shards[r.Shard()].remove(tag, r.row())
-	t.give(r.Shard(), r.row())
+	t.index.Remove(t.words(r)[tagWord]>>32, uint32(r))
+	t.give(r)
 }
 
 // Holds reports whether r names a row that is in use. The row may be another key's by
 // now than when r was given.
 func (t *Table) Holds(r Ref) bool {
-	s := &t.shards[r.Shard()]
-	return r.row() < s.next && s.words(r.row(), t.l.words)[stampWord] != freeStamp
+	return uint32(r) < t.next && t.words(r)[stampWord] != freeStamp
 }
 
 // KeyInt returns key column c of r, which has integer layout; false if it is NULL.
@@ -201,10 +207,9 @@ func (t *Table) KeyInt(r Ref, c int) (int64, bool) {
 // AppendKey appends the key of r to dst, one column for each key column; each holds
 // n values.
 func (t *Table) AppendKey(r Ref, dst []batch.Column, n int) {
-	s := &t.shards[r.Shard()]
-	w := s.words(r.row(), t.l.words)
+	w := t.words(r)
 	for c := range t.l.types {
-		s.appendTo(&t.l, w, c, &dst[c], n)
+		t.appendTo(w, c, &dst[c], n)
 	}
 }
 
@@ -233,17 +238,15 @@ func (st *store) gather(c int, refs []Ref, dst *batch.Column, n int) {
 		}
 	}
 	for k, r := range refs {
-		s := &st.shards[r.Shard()]
-		s.appendTo(&st.l, s.words(r.row(), st.l.words), c, dst, n+k)
+		st.appendTo(st.words(r), c, dst, n+k)
 	}
 }
 
-// Shard hands out the keys of one shard in the order of their rows, until fn
-// returns false. Keys may not be added or removed meanwhile.
-func (t *Table) Shard(sh int, fn func(Ref) bool) {
-	s := &t.shards[sh]
-	for row := uint32(firstRows); row < s.next; row++ {
-		if s.words(row, t.l.words)[stampWord] != freeStamp && !fn(makeRef(sh, row)) {
+// All hands out the keys in the order of their rows, until fn returns false. Keys may
+// not be added or removed meanwhile; fn may let the memory rest.
+func (t *Table) All(fn func(Ref) bool) {
+	for r := Ref(1); uint32(r) < t.next; r++ {
+		if t.words(r)[stampWord] != freeStamp && !fn(r) {
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -15,7 +16,7 @@ func benchTable(b *testing.B, blocks []*batch.Batch, cols ...int) {
 	for _, c := range cols {
 		ts = append(ts, blocks[0].Cols[c].Type)
 	}
-	tb := state.New(ts, 1)
+	tb := state.New(state.NewMemory(0, nil, nil), ts, 1)
 	refs, hashes := make([]state.Ref, batch.BlockRows), make([]uint64, batch.BlockRows)
 	var fresh []uint32
 	b.ReportAllocs()
@@ -51,7 +52,7 @@ func BenchmarkTableGrow(b *testing.B) {
 	refs, hashes := make([]state.Ref, batch.BlockRows), make([]uint64, batch.BlockRows)
 	var worst time.Duration
 	for b.Loop() {
-		tb := state.New(bl.Types(), 2)
+		tb := state.New(state.NewMemory(0, nil, nil), bl.Types(), 2)
 		for at := int64(0); at < keys; at += batch.BlockRows {
 			for i := range bl.Cols[0].I64 {
 				bl.Cols[0].I64[i] = at + int64(i)
@@ -72,7 +73,7 @@ func BenchmarkTableGrow(b *testing.B) {
 func TestTableFindsWithoutAllocating(t *testing.T) {
 	for _, cols := range [][]int{{0}, {0, 1}} {
 		bl := intBlocks(1, 1000)[0]
-		tb := state.New([]types.Type{types.T(types.Int8), types.T(types.Int8)}[:len(cols)], 1)
+		tb := state.New(state.NewMemory(0, nil, nil), []types.Type{types.T(types.Int8), types.T(types.Int8)}[:len(cols)], 1)
 		refs, hashes := make([]state.Ref, batch.BlockRows), make([]uint64, batch.BlockRows)
 		fresh := make([]uint32, 0, batch.BlockRows)
 		step := int64(0)
@@ -90,4 +91,36 @@ func TestTableFindsWithoutAllocating(t *testing.T) {
 			t.Errorf("%d key columns: %v allocations a block", len(cols), n)
 		}
 	}
+}
+
+// Random updates among 10 million keys, which are in no cache.
+func BenchmarkTableBig(b *testing.B) {
+	const keys = 10_000_000
+	tb := state.New(state.NewMemory(0, nil, nil), []types.Type{types.T(types.Int8)}, 2)
+	bl := &batch.Batch{N: batch.BlockRows, Cols: []batch.Column{{Type: types.T(types.Int8), I64: make([]int64, batch.BlockRows)}}}
+	refs, hashes := make([]state.Ref, batch.BlockRows), make([]uint64, batch.BlockRows)
+	var fresh []uint32
+	for at := int64(0); at < keys; at += batch.BlockRows {
+		for i := range bl.Cols[0].I64 {
+			bl.Cols[0].I64[i] = at + int64(i)
+		}
+		fresh = tb.FindOrInsert(bl, []int{0}, batch.HashRows(hashes, bl, []int{0}), refs, fresh[:0])
+	}
+	r := rand.New(rand.NewPCG(5, 6))
+	b.ReportAllocs()
+	for n := int64(0); b.Loop(); n++ {
+		if n%64 == 0 {
+			tb.BeginStep(n / 64)
+		}
+		for i := range bl.Cols[0].I64 {
+			bl.Cols[0].I64[i] = r.Int64N(keys)
+		}
+		fresh = tb.FindOrInsert(bl, []int{0}, batch.HashRows(hashes, bl, []int{0}), refs, fresh[:0])
+		for _, r := range refs {
+			p, _ := tb.TouchPayload(r)
+			p[0]++
+		}
+	}
+	b.ReportMetric(float64(b.N)*batch.BlockRows/b.Elapsed().Seconds()/1e6, "Mrows/s")
+	b.ReportMetric(float64(tb.Bytes())/keys, "B/key")
 }

@@ -15,7 +15,7 @@ import (
 func TestTableEqualsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ts := drawTypes(t, 0)
-		tb, model := state.New(ts, 2), map[string]uint64{}
+		tb, model := state.New(state.NewMemory(0, nil, nil), ts, 2), map[string]uint64{}
 		cols := columns(len(ts))
 		for step := range rapid.IntRange(1, 12).Draw(t, "steps") {
 			tb.BeginStep(int64(step / 2)) // a step may be done again
@@ -80,19 +80,17 @@ func checkTable(t *rapid.T, tb *state.Table, model map[string]uint64, ts []types
 	out := batch.NewBuilder(ts)
 	var counts []uint64
 	var refs []state.Ref
-	for sh := range batch.Shards {
-		tb.Shard(sh, func(r state.Ref) bool {
-			cols := make([]batch.Column, len(ts))
-			for c := range cols {
-				cols[c].Type = ts[c]
-			}
-			tb.AppendKey(r, cols, 0)
-			b := batch.Batch{Cols: cols, N: 1}
-			out.AppendFrom(&b, 0, 1)
-			counts, refs = append(counts, tb.Payload(r)[0]), append(refs, r)
-			return true
-		})
-	}
+	tb.All(func(r state.Ref) bool {
+		cols := make([]batch.Column, len(ts))
+		for c := range cols {
+			cols[c].Type = ts[c]
+		}
+		tb.AppendKey(r, cols, 0)
+		b := batch.Batch{Cols: cols, N: 1}
+		out.AppendFrom(&b, 0, 1)
+		counts, refs = append(counts, tb.Payload(r)[0]), append(refs, r)
+		return true
+	})
 	for i, b := 0, out.Seal(); i < b.N; i++ {
 		if key := keyText(b.RowValues(i)); model[key] != counts[i] {
 			t.Fatalf("key %s counts %d, want %d", key, counts[i], model[key])
@@ -123,7 +121,7 @@ func TestTableKeepsOneFormOfEqualKeys(t *testing.T) {
 			bu.AppendRow(rows[i], 1)
 		}
 		b := bu.Seal()
-		tb, cols, refs := state.New(ts, 0), columns(3), make([]state.Ref, 2)
+		tb, cols, refs := state.New(state.NewMemory(0, nil, nil), ts, 0), columns(3), make([]state.Ref, 2)
 		tb.FindOrInsert(b, cols, hashesOf(b, cols), refs, nil)
 		if refs[0] != refs[1] {
 			t.Fatalf("equal keys have rows %x and %x", refs[0], refs[1])
@@ -141,7 +139,7 @@ func negZero() float64 { z := 0.0; return -1 * z }
 
 func TestTableGivesMemoryBack(t *testing.T) {
 	ts := []types.Type{types.T(types.Text)}
-	tb := state.New(ts, 1)
+	tb := state.New(state.NewMemory(0, nil, nil), ts, 1)
 	empty := tb.Bytes()
 	bytesAt := func(round int) int64 {
 		bu := batch.NewBuilder(ts)
@@ -186,7 +184,7 @@ func intBlocks(n, keys int) []*batch.Batch {
 
 func BenchmarkTableInt(b *testing.B) {
 	blocks := intBlocks(256, 100000)
-	tb := state.New([]types.Type{types.T(types.Int8)}, 3)
+	tb := state.New(state.NewMemory(0, nil, nil), []types.Type{types.T(types.Int8)}, 3)
 	refs, hashes := make([]state.Ref, batch.BlockRows), make([]uint64, batch.BlockRows)
 	cols := []int{0}
 	var fresh []uint32

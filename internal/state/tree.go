@@ -4,26 +4,26 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/binary"
-	"slices"
+	"fmt"
 )
 
-// A tree is a B+ tree of pages of words. A page is
+// A tree is a B+ tree of nodes of words, numbered from 1 without a gap. A node is
 //
 //	word 0      number of entries | leaf flag << 63
-//	word 1      leaves: next<<32 | previous page; free pages: next free page
+//	word 1      leaves: next<<32 | previous node
 //	words 2..   entries: group, head, tail, then weight and value in leaves, the
-//	            child page in inner pages, whose first entry's key counts as -infinity
+//	            child in inner nodes, whose first entry's key counts as -infinity
 //
-// head is the key's first 8 bytes, big-endian and padded with zeros. tail is
-// offset<<32 | length of the whole key; a key of more than 8 bytes has the rest in
-// the arena at offset. Inner pages own copies of the keys that they repeat.
+// head is the key's first 8 bytes, big-endian and padded with zeros. tail is the
+// length of a key of up to 8 bytes; of a longer one it is the arena's word for the
+// rest, with 8 added to the length. Inner nodes own copies of the keys they repeat.
 const (
-	pageHead  = 2
+	nodeHead  = 2
+	nodeWords = 256
 	leafWords = 5
-	leafCap   = 50
-	innerCap  = 62
-	pageWords = pageHead + leafWords*leafCap
+	leafCap   = (nodeWords - nodeHead) / leafWords
 	innerSize = 4
+	innerCap  = (nodeWords - nodeHead) / innerSize
 	leafFlag  = 1 << 63
 
 	entGroup  = 0
@@ -35,22 +35,18 @@ const (
 
 	// maxDepth bounds the depth: every level has at least 2 children when it is made.
 	maxDepth = 16
-	// treeChunk is the number of pages allocated at once in a tree that has as many.
-	treeChunk = 64
-	// airPages is the number of pages a tree may have however empty they are.
-	airPages = 8
+	// headBytes is how many bytes of a key are in its head.
+	headBytes = 8
 )
 
 type tree struct {
-	root    uint32 // 0: empty
-	free    uint32
-	pages   uint32 // given out so far, free ones included; page numbers start at 1
-	nfree   uint32
-	n       int // keys
-	chunks  [][]uint64
-	first   []uint64 // pages 1 to treeChunk, which grows by doubling
-	arena   []byte
-	garbage int
+	nodes *Pages
+	text  *Arena
+	root  uint32 // 0: empty
+	count uint32 // nodes
+	n     int    // keys
+	dead  []uint32
+	key   []byte // scratch
 }
 
 // probeKey is a key to look for.
@@ -60,7 +56,7 @@ type probeKey struct {
 }
 
 func headOf(key []byte) uint64 {
-	if len(key) >= 8 {
+	if len(key) >= headBytes {
 		return binary.BigEndian.Uint64(key)
 	}
 	var h uint64
@@ -70,27 +66,64 @@ func headOf(key []byte) uint64 {
 	return h
 }
 
-func (t *tree) size() int64 {
-	return int64(len(t.first)+len(t.chunks)*treeChunk*pageWords)*8 + int64(cap(t.arena))
-}
+func newTree(m *Memory) tree { return tree{nodes: NewPages(m, nodeWords), text: NewArena(m)} }
 
-func (t *tree) page(p uint32) []uint64 {
-	p--
-	if p < treeChunk {
-		return t.first[p*pageWords : (p+1)*pageWords : (p+1)*pageWords]
+func (t *tree) persist(p *Persist) {
+	Num(p, &t.root)
+	Num(p, &t.count)
+	Num(p, &t.n)
+	p.Pages(t.nodes)
+	t.text.Persist(p)
+	if p.Loading() && p.Err() == nil && (t.root > t.count || int64(t.count) >= max(1, int64(t.nodes.Cap())) || (t.root == 0) != (t.n == 0)) {
+		p.Fail(fmt.Errorf("%w: a tree of %d keys in %d nodes, root %d, in room for %d", ErrDamaged, t.n, t.count, t.root, t.nodes.Cap()))
 	}
-	c := t.chunks[p/treeChunk-1]
-	p %= treeChunk
-	return c[p*pageWords : (p+1)*pageWords : (p+1)*pageWords]
 }
 
-func (t *tree) count(p uint32) int   { return int(t.page(p)[0] &^ leafFlag) }
-func (t *tree) next(p uint32) uint32 { return uint32(t.page(p)[1] >> 32) }
-func (t *tree) prev(p uint32) uint32 { return uint32(t.page(p)[1]) }
+// node returns a node for reading.
+func (t *tree) node(p uint32) []uint64 {
+	n := p >> (t.nodes.shift & 31)
+	pg := t.nodes.pages[n]
+	if pg == nil {
+		pg = t.nodes.fault(n)
+	}
+	o := int(p&(1<<(t.nodes.shift&31)-1)) * nodeWords
+	return pg[o : o+nodeWords : o+nodeWords]
+}
 
-func (t *tree) leaf(p uint32, i int) []uint64 {
-	w := t.page(p)
-	o := pageHead + i*leafWords
+// edit returns a node for reading and for writing words from to to-1.
+func (t *tree) edit(p uint32, from, to int) []uint64 {
+	o := int(p&(1<<(t.nodes.shift&31)-1)) * nodeWords
+	pg := t.nodes.EditPage(p>>(t.nodes.shift&31), o+from, o+to)
+	return pg[o : o+nodeWords : o+nodeWords]
+}
+
+func entries(w []uint64) int { return int(w[0] &^ leafFlag) }
+
+func (t *tree) next(p uint32) uint32 { return uint32(t.node(p)[1] >> 32) }
+func (t *tree) prev(p uint32) uint32 { return uint32(t.node(p)[1]) }
+
+func (t *tree) setNext(p, next uint32) {
+	if p != 0 {
+		w := t.edit(p, 1, 2)
+		w[1] = w[1]&0xffffffff | uint64(next)<<32
+	}
+}
+
+func (t *tree) setPrev(p, prev uint32) {
+	if p != 0 {
+		w := t.edit(p, 1, 2)
+		w[1] = w[1]&^0xffffffff | uint64(prev)
+	}
+}
+
+// setEntries sets the number of entries of a node.
+func (t *tree) setEntries(p uint32, n int) {
+	w := t.edit(p, 0, 1)
+	w[0] = w[0]&leafFlag | uint64(n)
+}
+
+func leafEntry(w []uint64, i int) []uint64 {
+	o := nodeHead + i*leafWords
 	return w[o : o+leafWords : o+leafWords]
 }
 
@@ -102,47 +135,43 @@ func (t *tree) compare(e []uint64, k *probeKey) int {
 	if e[entHead] != k.head {
 		return cmp.Compare(e[entHead], k.head)
 	}
-	n := int(e[entTail] & 0xffffffff)
-	if n <= 8 || len(k.key) <= 8 {
+	n := int(e[entTail] & MaxString)
+	if n <= headBytes || len(k.key) <= headBytes {
 		return cmp.Compare(n, len(k.key)) // one is the other's prefix
 	}
-	return bytes.Compare(t.rest(e[entTail]), k.key[8:])
+	return bytes.Compare(t.rest(e[entTail]), k.key[headBytes:])
 }
 
 // rest returns the bytes of a key after the first 8.
 func (t *tree) rest(tail uint64) []byte {
-	n := tail & 0xffffffff
-	if n <= 8 {
+	if tail <= headBytes {
 		return nil
 	}
-	off := tail >> 32
-	return t.arena[off : off+n-8]
+	return t.text.Get(tail - headBytes)
 }
 
 func (t *tree) appendKey(dst []byte, e []uint64) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, e[entHead])
-	if n := int(e[entTail] & 0xffffffff); n < 8 {
-		return dst[:len(dst)-8+n]
+	if tail := e[entTail]; tail < headBytes {
+		return dst[:len(dst)-headBytes+int(tail)]
 	}
 	return append(dst, t.rest(e[entTail])...)
 }
 
 // keep stores a key and returns its tail.
 func (t *tree) keep(key []byte) uint64 {
-	if len(key) <= 8 {
+	if len(key) <= headBytes {
 		return uint64(len(key))
 	}
-	if len(t.arena)+len(key) > maxArena {
-		panic("state: a shard's ordered keys exceed 4 GiB")
+	if len(key) > MaxString {
+		panic(fmt.Sprintf("state: an ordered key of %d bytes, at most %d are possible", len(key), MaxString))
 	}
-	off := len(t.arena)
-	t.arena = append(t.arena, key[8:]...)
-	return uint64(off)<<32 | uint64(len(key))
+	return t.text.Put(key[headBytes:]) + headBytes
 }
 
 func (t *tree) drop(tail uint64) {
-	if n := int(tail & 0xffffffff); n > 8 {
-		t.garbage += n - 8
+	if tail > headBytes {
+		t.text.Release(tail - headBytes)
 	}
 }
 
@@ -151,7 +180,7 @@ func (t *tree) search(w []uint64, n, stride int, k *probeKey) (i int, found bool
 	lo, hi := 0, n
 	for lo < hi {
 		m := int(uint(lo+hi) >> 1)
-		e := w[pageHead+m*stride:][:3]
+		e := w[nodeHead+m*stride:][:3]
 		less := e[entGroup] < k.group
 		if e[entGroup] == k.group {
 			less = e[entHead] < k.head
@@ -172,146 +201,146 @@ func (t *tree) search(w []uint64, n, stride int, k *probeKey) (i int, found bool
 	return lo, false
 }
 
-// path is the inner pages from the root to a leaf, with the child taken in each.
+// path is the inner nodes from the root to a node, with the child taken in each.
 type path struct {
-	page [maxDepth]uint32
+	node [maxDepth]uint32
 	at   [maxDepth]int
 	n    int
 }
 
-// descend returns the leaf for k.
-func (t *tree) descend(k *probeKey, up *path) uint32 {
+// descend returns the leaf for k, or node stop if that is on the way.
+func (t *tree) descend(k *probeKey, up *path, stop uint32) uint32 {
 	p := t.root
-	for {
-		w := t.page(p)
+	for p != stop {
+		w := t.node(p)
 		if w[0]&leafFlag != 0 {
-			return p
+			break
 		}
 		i, found := t.search(w, int(w[0]), innerSize, k)
 		if !found && i > 0 {
 			i--
 		}
 		if up != nil {
-			up.page[up.n], up.at[up.n] = p, i
+			up.node[up.n], up.at[up.n] = p, i
 			up.n++
 		}
-		p = uint32(w[pageHead+i*innerSize+entChild])
+		p = uint32(w[nodeHead+i*innerSize+entChild])
 	}
+	return p
 }
 
 // seek returns the place of the first entry not below k: an index in a leaf, which
 // may be one past its last.
-func (t *tree) seek(k probeKey) (page uint32, i int) {
-	page = t.descend(&k, nil)
-	w := t.page(page)
-	i, _ = t.search(w, int(w[0]&^leafFlag), leafWords, &k)
-	return page, i
+func (t *tree) seek(k probeKey) (p uint32, i int) {
+	p = t.descend(&k, nil, 0)
+	w := t.node(p)
+	i, _ = t.search(w, entries(w), leafWords, &k)
+	return p, i
 }
 
 func (t *tree) add(k probeKey, weight int64, value uint64, set bool) (before, after int64) {
 	if t.root == 0 {
-		t.root = t.newPage()
-		t.page(t.root)[0] = leafFlag
+		t.root = t.newNode(true)
 	}
 	var up path
-	p := t.descend(&k, &up)
-	w := t.page(p)
-	i, found := t.search(w, int(w[0]&^leafFlag), leafWords, &k)
+	p := t.descend(&k, &up, 0)
+	w := t.node(p)
+	i, found := t.search(w, entries(w), leafWords, &k)
 	if !found {
 		t.insert(p, i, &up, &k, weight, value)
 		t.n++
 		return 0, weight
 	}
-	e := t.leaf(p, i)
-	before = int64(e[entWeight])
+	o := nodeHead + i*leafWords
+	before = int64(w[o+entWeight])
 	after = before + weight
-	e[entWeight] = uint64(after)
-	if set {
-		e[entValue] = value
-	}
 	if after == 0 {
 		t.remove(p, i, &up)
+		return before, after
+	}
+	w = t.edit(p, o+entWeight, o+leafWords)
+	w[o+entWeight] = uint64(after)
+	if set {
+		w[o+entValue] = value
 	}
 	return before, after
 }
 
 func (t *tree) insert(p uint32, i int, up *path, k *probeKey, weight int64, value uint64) {
-	w := t.page(p)
-	n := int(w[0] &^ leafFlag)
+	n := entries(t.node(p))
 	if n == leafCap {
 		p, i = t.splitLeaf(p, i, up)
-		w = t.page(p)
-		n = int(w[0] &^ leafFlag)
+		n = entries(t.node(p))
 	}
-	o := pageHead + i*leafWords
-	copy(w[o+leafWords:], w[o:pageHead+n*leafWords])
-	w[o+entGroup], w[o+entHead], w[o+entTail] = k.group, k.head, t.keep(k.key)
+	o, end := nodeHead+i*leafWords, nodeHead+n*leafWords
+	tail := t.keep(k.key)
+	w := t.edit(p, o, end+leafWords)
+	copy(w[o+leafWords:end+leafWords], w[o:end])
+	w[o+entGroup], w[o+entHead], w[o+entTail] = k.group, k.head, tail
 	w[o+entWeight], w[o+entValue] = uint64(weight), value
-	w[0]++
+	t.setEntries(p, n+1)
 }
 
 // splitLeaf moves the upper part of p to a new leaf and returns where index i is
-// now. Appending at the very end leaves p full, so that rising keys fill pages.
+// now. Appending at the very end leaves p full, so that rising keys fill nodes.
 func (t *tree) splitLeaf(p uint32, i int, up *path) (uint32, int) {
-	q := t.newPage()
-	w, v := t.page(p), t.page(q)
+	q := t.newNode(true)
+	w, v := t.node(p), t.node(q)
 	cut := leafCap / 2
 	next := uint32(w[1] >> 32)
 	if i == leafCap && next == 0 {
 		cut = leafCap - 1
 	}
-	copy(v[pageHead:], w[pageHead+cut*leafWords:])
-	v[0], w[0] = leafFlag|uint64(leafCap-cut), leafFlag|uint64(cut)
-	v[1] = uint64(next)<<32 | uint64(p)
-	w[1] = w[1]&0xffffffff | uint64(q)<<32
-	if next != 0 {
-		x := t.page(next)
-		x[1] = x[1]&^0xffffffff | uint64(q)
-	}
-	t.addChild(up, v[pageHead:pageHead+3], q, p)
+	copy(v[nodeHead:], w[nodeHead+cut*leafWords:nodeHead+leafCap*leafWords])
+	v[0], v[1] = leafFlag|uint64(leafCap-cut), uint64(next)<<32|uint64(p)
+	t.setEntries(p, cut)
+	t.setNext(p, q)
+	t.setPrev(next, q)
+	t.addChild(up, v[nodeHead:nodeHead+3], q, p)
 	if i > cut || i == cut && cut == leafCap-1 {
 		return q, i - cut
 	}
 	return p, i
 }
 
-// addChild enters page q, whose first key is that of e, after its left neighbour in
-// the page above.
+// addChild enters node q, whose first key is that of e, after its left neighbour in
+// the node above.
 func (t *tree) addChild(up *path, e []uint64, q, left uint32) {
-	key := t.appendKey(nil, e)
-	ent := [innerSize]uint64{e[entGroup], e[entHead], t.keep(key), uint64(q)}
+	t.key = t.appendKey(t.key[:0], e)
+	ent := [innerSize]uint64{e[entGroup], e[entHead], t.keep(t.key), uint64(q)}
 	if up.n == 0 {
-		r := t.newPage()
-		w := t.page(r)
+		r := t.newNode(false)
+		w := t.node(r)
 		w[0] = 2
-		w[pageHead+entChild] = uint64(left)
-		copy(w[pageHead+innerSize:], ent[:])
+		w[nodeHead+entChild] = uint64(left)
+		copy(w[nodeHead+innerSize:], ent[:])
 		t.root = r
 		return
 	}
 	up.n--
-	p, i := up.page[up.n], up.at[up.n]+1
-	w := t.page(p)
-	if int(w[0]) == innerCap {
+	p, i := up.node[up.n], up.at[up.n]+1
+	if int(t.node(p)[0]) == innerCap {
 		p, i = t.splitInner(p, i, up)
-		w = t.page(p)
 	}
-	o := pageHead + i*innerSize
-	copy(w[o+innerSize:], w[o:pageHead+int(w[0])*innerSize])
+	n := int(t.node(p)[0])
+	o, end := nodeHead+i*innerSize, nodeHead+n*innerSize
+	w := t.edit(p, o, end+innerSize)
+	copy(w[o+innerSize:end+innerSize], w[o:end])
 	copy(w[o:], ent[:])
-	w[0]++
+	t.setEntries(p, n+1)
 }
 
 func (t *tree) splitInner(p uint32, i int, up *path) (uint32, int) {
-	q := t.newPage()
-	w, v := t.page(p), t.page(q)
+	q := t.newNode(false)
+	w, v := t.node(p), t.node(q)
 	cut := innerCap / 2
 	if i == innerCap {
 		cut = innerCap - 1
 	}
-	copy(v[pageHead:], w[pageHead+cut*innerSize:pageHead+innerCap*innerSize])
-	v[0], w[0] = uint64(innerCap-cut), uint64(cut)
-	e := [3]uint64(v[pageHead : pageHead+3])
+	copy(v[nodeHead:], w[nodeHead+cut*innerSize:nodeHead+innerCap*innerSize])
+	v[0] = uint64(innerCap - cut)
+	t.setEntries(p, cut)
+	e := [3]uint64(v[nodeHead : nodeHead+3])
 	t.addChild(up, e[:], q, p)
 	if i > cut {
 		return q, i - cut
@@ -319,115 +348,14 @@ func (t *tree) splitInner(p uint32, i int, up *path) (uint32, int) {
 	return p, i
 }
 
-// remove deletes entry i of leaf p.
-func (t *tree) remove(p uint32, i int, up *path) {
-	w := t.page(p)
-	n := int(w[0] &^ leafFlag)
-	o := pageHead + i*leafWords
-	t.drop(w[o+entTail])
-	copy(w[o:], w[o+leafWords:pageHead+n*leafWords])
-	w[0]--
-	t.n--
-	if t.n == 0 {
-		t.empty()
-		return
+// newNode returns an empty node, which may be written up to the end of the step.
+func (t *tree) newNode(leaf bool) uint32 {
+	t.count++
+	t.nodes.Grow(int(t.count) + 1)
+	w := t.edit(t.count, 0, nodeWords)
+	clear(w)
+	if leaf {
+		w[0] = leafFlag
 	}
-	if n == 1 {
-		t.unlink(p, up)
-	}
-	used := int(t.pages - t.nfree)
-	if used > airPages && t.n*4 < used*leafCap || t.garbage > minArena && t.garbage > len(t.arena)/2 ||
-		t.nfree > airPages && int(t.nfree) > 3*used {
-		t.pack()
-	}
-}
-
-// empty forgets everything; a small tree keeps its memory.
-func (t *tree) empty() {
-	if len(t.first) <= 2*pageWords && cap(t.arena) <= minArena && len(t.chunks) == 0 {
-		*t = tree{first: t.first, arena: t.arena[:0]}
-		return
-	}
-	*t = tree{}
-}
-
-// unlink takes the empty leaf p out of the list and out of the pages above.
-func (t *tree) unlink(p uint32, up *path) {
-	w := t.page(p)
-	next, prev := uint32(w[1]>>32), uint32(w[1])
-	if prev != 0 {
-		x := t.page(prev)
-		x[1] = x[1]&0xffffffff | uint64(next)<<32
-	}
-	if next != 0 {
-		x := t.page(next)
-		x[1] = x[1]&^0xffffffff | uint64(prev)
-	}
-	t.freePage(p)
-	for up.n > 0 {
-		up.n--
-		q, i := up.page[up.n], up.at[up.n]
-		v := t.page(q)
-		n := int(v[0])
-		o := pageHead + i*innerSize
-		t.drop(v[o+entTail])
-		copy(v[o:], v[o+innerSize:pageHead+n*innerSize])
-		v[0]--
-		if n > 1 {
-			return
-		}
-		t.freePage(q)
-	}
-}
-
-// pack builds the tree anew with full pages and no garbage.
-func (t *tree) pack() {
-	old := *t
-	*t = tree{}
-	var key []byte
-	p := old.leftmost()
-	for ; p != 0; p = old.next(p) {
-		for i := range old.count(p) {
-			e := old.leaf(p, i)
-			key = old.appendKey(key[:0], e)
-			t.add(probeKey{e[entGroup], e[entHead], key}, int64(e[entWeight]), e[entValue], true)
-		}
-	}
-	t.arena = slices.Clip(t.arena)
-}
-
-func (t *tree) leftmost() uint32 {
-	p := t.root
-	for t.page(p)[0]&leafFlag == 0 {
-		p = uint32(t.page(p)[pageHead+entChild])
-	}
-	return p
-}
-
-func (t *tree) newPage() uint32 {
-	if p := t.free; p != 0 {
-		w := t.page(p)
-		t.free = uint32(w[1])
-		t.nfree--
-		clear(w)
-		return p
-	}
-	if have := len(t.first)/pageWords + len(t.chunks)*treeChunk; int(t.pages) == have {
-		if have < treeChunk {
-			grown := make([]uint64, max(1, 2*have)*pageWords)
-			copy(grown, t.first)
-			t.first = grown
-		} else {
-			t.chunks = append(t.chunks, make([]uint64, treeChunk*pageWords))
-		}
-	}
-	t.pages++
-	return t.pages
-}
-
-func (t *tree) freePage(p uint32) {
-	w := t.page(p)
-	w[0], w[1] = 0, uint64(t.free)
-	t.free = p
-	t.nfree++
+	return t.count
 }
