@@ -68,9 +68,12 @@ type Backend interface {
 
 // Config is what a handler needs.
 type Config struct {
-	Backend  Backend
-	Metrics  http.Handler // serves /metrics
-	User     string       // the user of requests, which loopback is trusted for
+	Backend Backend
+	Metrics http.Handler // serves /metrics
+	// Backup writes a backup of the node, without the files of the given names and sizes;
+	// nil: there are none.
+	Backup   func(ctx context.Context, have map[string]int64, w io.Writer) error
+	User     string // the user of requests, which loopback is trusted for
 	Database string
 	Version  string
 	// KeepAlive is how long an event stream stays silent; zero means 15 seconds.
@@ -97,6 +100,7 @@ func New(cfg Config) *API {
 	a.mux.HandleFunc("POST /v1/sql", a.limited(a.sql))
 	a.mux.HandleFunc("POST /v1/sources/{name}", a.limited(a.ingest))
 	a.mux.HandleFunc("GET /v1/subscribe/{view}", a.subscribe)
+	a.mux.HandleFunc("POST /v1/backup", a.limited(a.backup))
 	a.mux.HandleFunc("GET /{$}", a.index)
 	return a
 }
@@ -277,6 +281,8 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case types.CodeKeyReused:
 		return http.StatusUnprocessableEntity
+	case "08007": // the outcome is not known
+		return http.StatusServiceUnavailable
 	case types.CodeDiskFull:
 		return http.StatusInsufficientStorage
 	case "42501":
