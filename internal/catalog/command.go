@@ -18,6 +18,7 @@ const (
 	DropRelations                     // Targets, all of Kind
 	DropSchemas                       // Targets, by Name
 	SetComment                        // Targets[0], Column, Comment
+	SetOptions                        // Targets[0], Options, Reset
 )
 
 // Command is a change of the catalog as plain data. It is stored in the log and
@@ -38,6 +39,8 @@ type Command struct {
 	Drops    Kind      `json:",omitempty"` // of DropRelations: what the targets must be
 	Column   string    `json:",omitempty"`
 	Comment  string    `json:",omitempty"`
+	Options  []Option  `json:",omitempty"` // to be set
+	Reset    []string  `json:",omitempty"` // options that go
 }
 
 // Target names an object of a drop or comment. Schema is never empty for an
@@ -80,6 +83,8 @@ func (c *Catalog) With(cmd Command) (*Catalog, Effect, error) {
 		err = n.dropSchemas(cmd, &eff)
 	case SetComment:
 		err = n.comment(cmd)
+	case SetOptions:
+		err = n.setOptions(cmd)
 	default:
 		err = &types.Error{Code: types.CodeInternal, Message: fmt.Sprintf("unknown catalog command %d", cmd.Kind)}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/ckpt"
 	"github.com/tidemill/tidemill/internal/coord"
+	"github.com/tidemill/tidemill/internal/failpoint"
 	"github.com/tidemill/tidemill/internal/types"
 	"github.com/tidemill/tidemill/internal/wire"
 )
@@ -67,7 +68,8 @@ type checkpoints struct {
 	waiting []*request  // CHECKPOINT statements that the one under way answers
 	next    []*request  // those that came too late for it
 	kept    []keptCheckpoint
-	tidying atomic.Bool // files and logs are being trimmed
+	tidying atomic.Bool  // files and logs are being trimmed
+	holds   atomic.Int32 // of Engine.Hold: nothing is trimmed
 }
 
 // keptCheckpoint is one that is complete: its record is in the log.
@@ -211,6 +213,7 @@ func (l *leader) beginCheckpoint() error {
 	if err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.CheckpointFrozen)
 	j.began = l.e.cfg.Clock()
 	j.pause = time.Since(start)
 	l.e.metrics.CheckpointPause.observe(j.pause)

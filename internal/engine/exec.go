@@ -333,6 +333,8 @@ func tagOf(p *prepared) string {
 		return "DROP " + strings.ToUpper(st.Kind)
 	case *sql.Comment:
 		return "COMMENT"
+	case *sql.Alter:
+		return "ALTER " + strings.ToUpper(st.Kind)
 	}
 	return "CREATE TABLE AS"
 }

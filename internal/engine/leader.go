@@ -11,6 +11,7 @@ import (
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/failpoint"
 	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 	"github.com/tidemill/tidemill/internal/wire"
@@ -314,6 +315,9 @@ func (s *staged) seal(l *leader, kind wire.Kind, epoch uint64, body []byte) {
 func (l *leader) append(expect uint64) {
 	start := time.Now()
 	_, err := l.e.log.Append(l.e.ctx, l.staged.recs, expect)
+	if l.staged.ckpt != nil {
+		failpoint.Hit(failpoint.CheckpointLogged)
+	}
 	l.e.metrics.AppendTime.observe(time.Since(start))
 	var outcome coord.Outcome
 	switch {

@@ -225,7 +225,7 @@ func (e *Engine) newSource(ctx context.Context, def *catalog.Relation, now int64
 	default:
 		return nil, fmt.Errorf("connector %q gave a %T for a source", name, conn)
 	}
-	s.log, err = e.logs.OpenLog(ctx, fmt.Sprintf("SRC_%s_%d", e.cfg.Name, def.ID))
+	s.log, err = e.logs.OpenLog(ctx, e.sourceLog(def.ID))
 	return s, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/tidemill/tidemill/internal/ckpt"
 	"github.com/tidemill/tidemill/internal/connector"
 	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/failpoint"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -116,7 +117,7 @@ type sourceTrim struct {
 // tidy removes, in the background, what no kept checkpoint needs.
 func (l *leader) tidy() {
 	c := &l.ckpt
-	if c.tidying.Swap(true) {
+	if c.holds.Load() > 0 || c.tidying.Swap(true) {
 		return // the next one does it
 	}
 	t := l.trimming()
@@ -170,9 +171,11 @@ func (e *Engine) trim(ctx context.Context, t trimming) error {
 	if t.logBelow <= 1 {
 		return nil
 	}
+	failpoint.Hit(failpoint.TrimLog)
 	if err := e.log.Trim(ctx, t.logBelow); err != nil {
 		return err
 	}
+	failpoint.Hit(failpoint.TrimSource)
 	first, _, err := e.log.Bounds(ctx)
 	if err != nil || first <= 1 {
 		return err
@@ -182,6 +185,7 @@ func (e *Engine) trim(ctx context.Context, t trimming) error {
 			return fmt.Errorf("source %q: %w", s.src.def.Name, err)
 		}
 	}
+	failpoint.Hit(failpoint.TrimDone)
 	return nil
 }
 

@@ -78,6 +78,12 @@ func (v *virtual) Rows(ctx context.Context, rel *catalog.Relation, sys *engine.S
 		operators(ctx, env, sys)
 	case "tidemill.errors":
 		rowErrors(env, sys)
+	case "tidemill.recovery":
+		recovery(env, sys)
+	case "tidemill.storage":
+		if err := storage(ctx, env, sys); err != nil {
+			return nil, err
+		}
 	case "tidemill.quarantine":
 		if err := quarantine(ctx, env, sys); err != nil {
 			return nil, err
@@ -172,6 +178,21 @@ func rowErrors(env *syscat.Env, sys *engine.SystemView) {
 	for _, x := range list {
 		env.Errors = append(env.Errors, syscat.ErrorRow{View: x.View, Step: x.Step, Code: x.Code, Message: x.Err, Row: x.Row})
 	}
+}
+
+func storage(ctx context.Context, env *syscat.Env, sys *engine.SystemView) error {
+	list, err := sys.Engine.Storage(ctx)
+	for _, s := range list {
+		env.Storage = append(env.Storage, syscat.StorageInfo(s))
+	}
+	return err
+}
+
+func recovery(env *syscat.Env, sys *engine.SystemView) {
+	s := sys.Engine.Recovery()
+	env.Recovery = append(env.Recovery, syscat.RecoveryInfo{Phase: s.Phase, CheckpointStep: s.CheckpointStep, From: s.From, LogPosition: s.LogPosition,
+		Target: s.Target, Percent: s.Percent(), Steps: s.Steps, Since: types.IntValue(types.TimestampTZ, s.Since.UnixMicro()-epochMicros),
+		Took: types.Value{T: types.T(types.Interval), V: types.IntervalVal{Micros: s.Took.Microseconds()}}})
 }
 
 func quarantine(ctx context.Context, env *syscat.Env, sys *engine.SystemView) error {

@@ -41,13 +41,7 @@ func (p *Planner) PlanDDL(s sql.Stmt, text string) (cmd catalog.Command, err err
 		failHint(s.Pos(), types.CodeFeature, "Create the table, then INSERT INTO ... SELECT; or create a materialized view.",
 			"CREATE TABLE AS is not supported yet")
 	case *sql.Alter:
-		for _, a := range s.Actions {
-			if a.Kind == sql.AlterAddWatermark {
-				failHint(a.Pos(), types.CodeFeature, "Which rows are late is decided as they come: make it anew with WATERMARK FOR among its columns.",
-					"ADD WATERMARK is not supported yet")
-			}
-		}
-		unsupported(s.Pos(), "this statement (%s)", firstWords(d.sql))
+		cmd = d.alter(s)
 	default:
 		unsupported(s.Pos(), "this statement (%s)", firstWords(d.sql))
 	}

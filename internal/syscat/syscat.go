@@ -30,6 +30,27 @@ type Env struct {
 	Errors     []ErrorRow
 	Watermarks []WatermarkInfo
 	Operators  []OperatorInfo
+	Storage    []StorageInfo
+	Recovery   []RecoveryInfo
+}
+
+// StorageInfo is something that takes room, and why it is kept.
+type StorageInfo struct {
+	Kind, Name  string
+	Bytes       int64 // -1: not known
+	First, Last uint64
+	KeptFor     string
+}
+
+// RecoveryInfo is how the pipeline came up.
+type RecoveryInfo struct {
+	Phase                     string
+	CheckpointStep            uint64 // 0: none
+	From, LogPosition, Target uint64
+	Percent                   float64
+	Steps                     int64
+	Since                     types.Value // a timestamp with time zone
+	Took                      types.Value // an interval
 }
 
 // Setting is one parameter, for pg_settings.

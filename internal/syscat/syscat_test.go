@@ -115,6 +115,8 @@ func TestEveryTableFills(t *testing.T) {
 	e.Sinks = []syscat.SinkInfo{{Name: "k"}}
 	e.Quarantine = []syscat.QuarantineRow{{Source: "s", Data: []byte("x")}}
 	e.Errors = []syscat.ErrorRow{{View: "v"}}
+	e.Storage = []syscat.StorageInfo{{Kind: "log", Bytes: -1}}
+	e.Recovery = []syscat.RecoveryInfo{{Phase: "ready", Since: types.IntValue(types.TimestampTZ, 0), Took: types.NullOf(types.T(types.Interval))}}
 	e.Settings = []syscat.Setting{{Name: "TimeZone", Value: "UTC"}}
 	e.Sessions = []syscat.Session{{PID: 1}}
 	seen := map[catalog.ID]string{}

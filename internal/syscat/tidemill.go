@@ -47,6 +47,25 @@ func tidemillTables() []Table {
 				r.add(o.Relation, o.Name, o.Node, o.Operator, orNull(o.State), o.Watermark, o.RowsIn, o.RowsOut, held, o.Bytes, o.BusyMillis)
 			}
 		}),
+		tide("storage", 13159, "kind text, name text, bytes int8, first_position int8, last_position int8, kept_for text", func(e *Env, r *rows) {
+			for _, s := range e.Storage {
+				bytes := any(s.Bytes)
+				if s.Bytes < 0 {
+					bytes = nil
+				}
+				r.add(s.Kind, s.Name, bytes, s.First, s.Last, s.KeptFor)
+			}
+		}),
+		tide("recovery", 13160, "phase text, checkpoint_step int8, from_position int8, log_position int8, target int8, percent float8, "+
+			"steps int8, since timestamptz, took interval", func(e *Env, r *rows) {
+			for _, x := range e.Recovery {
+				step := any(x.CheckpointStep)
+				if x.CheckpointStep == 0 {
+					step = nil
+				}
+				r.add(x.Phase, step, x.From, x.LogPosition, x.Target, x.Percent, x.Steps, x.Since, x.Took)
+			}
+		}),
 		tide("definitions", 13156, "kind text, oid oid, n int4, def text", fillDefinitions),
 		tide("errors", 13155, "view name, step int8, code text, message text, row text", func(e *Env, r *rows) {
 			for _, x := range e.Errors {
