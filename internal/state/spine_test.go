@@ -165,3 +165,67 @@ func BenchmarkSpineBids(b *testing.B) {
 		})
 	}
 }
+
+// benchSpine has 400,000 rows that came in steps of 1,000.
+func benchSpine(s *state.Spine) {
+	x := uint64(1)
+	bu := batch.NewBuilder([]types.Type{types.T(types.Int8), types.T(types.Int8)})
+	for range 400 {
+		bu.Reset()
+		for range 1000 {
+			x = x*6364136223846793005 + 1442695040888963407
+			bu.Col(0).AppendInt(bu.Len(), int64(x>>30))
+			bu.Col(1).AppendInt(bu.Len(), 1)
+			bu.EndRow(1)
+		}
+		s.Append(bu.View())
+	}
+}
+
+func BenchmarkSpineLookup(b *testing.B) {
+	ts := []types.Type{types.T(types.Int8), types.T(types.Int8)}
+	s := state.NewSpine(ts, batch.Ascending(0))
+	benchSpine(s)
+	snap := s.Snapshot()
+	key := batch.NewBuilder(ts[:1])
+	x, found := uint64(1), 0
+	for b.Loop() {
+		x = x*6364136223846793005 + 1442695040888963407
+		key.Reset()
+		key.Col(0).AppendInt(0, int64(x>>30))
+		key.EndRow(1)
+		_ = snap.Lookup(key.View(), func(b *batch.Batch) error { found += b.Len(); return nil })
+	}
+}
+
+func BenchmarkSpineScan(b *testing.B) {
+	s := state.NewSpine([]types.Type{types.T(types.Int8), types.T(types.Int8)}, batch.Ascending(0))
+	benchSpine(s)
+	sum := int64(0)
+	for b.Loop() {
+		_ = s.Snapshot().Blocks(func(b *batch.Batch) error {
+			part := int64(0)
+			for _, v := range b.Cols[0].I64 {
+				part += v
+			}
+			sum += part
+			return nil
+		})
+	}
+}
+
+// One op is a step of one row.
+func BenchmarkSpineTinySteps(b *testing.B) {
+	ts := []types.Type{types.T(types.Int8), types.T(types.Int8)}
+	s := state.NewSpine(ts, batch.Ascending(0))
+	bu := batch.NewBuilder(ts)
+	x := uint64(1)
+	for b.Loop() {
+		x = x*6364136223846793005 + 1442695040888963407
+		bu.Reset()
+		bu.Col(0).AppendInt(0, int64(x>>30))
+		bu.Col(1).AppendInt(0, 1)
+		bu.EndRow(1)
+		s.Append(bu.View())
+	}
+}
