@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -49,16 +50,19 @@ type asOfPairs struct {
 }
 
 func newAsOf(env Env, op *AsOf) *asOf {
-	a := &asOf{AsOf: *op, marks: env.Marks, cal: newCalendar(asOfDay(env.In[0][op.LeftTime]))}
+	mem := env.memory()
+	a := &asOf{
+		AsOf: *op, marks: env.Marks, planned: newAgenda(mem), cal: newCalendar(mem, asOfDay(env.In[0][op.LeftTime])),
+	}
 	for p := range a.sides {
 		s := &a.sides[p]
 		*s = asOfSide{types: env.In[p], keys: op.LeftKeys, time: op.LeftTime, down: !op.Cmp.backward()}
 		if p == 1 {
 			s.keys, s.time, s.right = op.RightKeys, op.RightTime, true
 		}
-		s.open(asOfWords)
+		s.open(mem, asOfWords)
 	}
-	newGroupTable(a.sides[0].m, a.sides[1].m)
+	newGroupTable(mem, a.sides[0].m, a.sides[1].m)
 	a.keys, a.rows = make([]uint64, batch.BlockRows), make([]uint64, batch.BlockRows)
 	a.sel, a.lone = make([]uint32, 0, batch.BlockRows), make([]uint32, 0, batch.BlockRows)
 	a.nulls = nullColumns(env.In[1])
@@ -151,7 +155,7 @@ type asOfTouched struct {
 // other, so that the memory of its trees is near while it is at work.
 func (s *asOfSide) byGroup(list []asOfTouched) []asOfTouched {
 	for _, t := range s.m.touchedR {
-		w := s.m.row(t.row)
+		w := s.m.edit(t.row)
 		w[asOfHash] = t.hash
 		list = append(list, asOfTouched{uint32(w[rowGroup] >> 32), t.row, s.at(t.row), t.old})
 	}
@@ -189,13 +193,13 @@ func (a *asOf) flushGroup(g uint32, ls, rs []asOfTouched, out Emitter) {
 	}
 	for i, c := range a.changes {
 		end, bound := int64(0), false
-		if n := r.after(*r.root(g), c); n != 0 {
+		if n := r.after(r.root(g), c); n != 0 {
 			end, bound = r.at(n), true
 		}
 		if i+1 < len(a.changes) && (!bound || a.changes[i+1] < end) {
 			end, bound = a.changes[i+1], true
 		}
-		a.between(g, *l.root(g), c, end, bound, out)
+		a.between(g, l.root(g), c, end, bound, out)
 	}
 	for _, t := range ls {
 		a.renew(g, t.row, out)
@@ -209,10 +213,10 @@ func (a *asOf) settle(s *asOfSide, t asOfTouched, was, is bool) {
 	}
 	root := s.root(t.g)
 	if is {
-		*root = s.insert(*root, t.row)
+		s.setRoot(t.g, s.insert(root, t.row))
 		a.plan(t.g, s.raw(t.row))
 	} else {
-		*root = s.remove(*root, t.row)
+		s.setRoot(t.g, s.remove(root, t.row))
 	}
 }
 
@@ -246,7 +250,7 @@ func (a *asOf) renew(g, row uint32, out Emitter) {
 	w := l.m.row(row)
 	is, match := int64(w[rowWeight]), uint32(0)
 	if is != 0 {
-		match = r.last(*r.root(g), l.at(row), a.Cmp.strict())
+		match = r.last(r.root(g), l.at(row), a.Cmp.strict())
 	}
 	if match == 0 && !a.Outer {
 		is = 0
@@ -259,7 +263,10 @@ func (a *asOf) renew(g, row uint32, out Emitter) {
 	if is != was {
 		a.pair(row, match, is-was, out)
 	}
-	w[rowCount], w[asOfMatch] = uint64(is), uint64(match)
+	if is != int64(w[rowCount]) || match != before {
+		w = l.m.edit(row)
+		w[rowCount], w[asOfMatch] = uint64(is), uint64(match)
+	}
 }
 
 func (a *asOf) pair(left, right uint32, w int64, out Emitter) {
@@ -307,8 +314,8 @@ func (a *asOf) forget() {
 	m := min(a.marks.In[0][a.LeftTime], a.marks.In[1][a.RightTime])
 	a.cal.due(m, func(x uint64) {
 		g := uint32(x)
-		if p := a.planned.at(g); *p != notPlanned && (m == FinalMark || floorDiv(*p, a.cal.width) < floorDiv(m, a.cal.width)) {
-			*p = notPlanned
+		if p := a.planned.at(g); p != notPlanned && (m == FinalMark || floorDiv(p, a.cal.width) < floorDiv(m, a.cal.width)) {
+			a.planned.set(g, notPlanned)
 		}
 		if a.Cmp.backward() {
 			a.forgetBack(g, m)
@@ -323,22 +330,22 @@ func (a *asOf) forget() {
 func (a *asOf) forgetBack(g uint32, m int64) {
 	l, r := &a.sides[0], &a.sides[1]
 	next := int64(notPlanned)
-	for *l.root(g) != 0 {
-		first, _ := l.ends(*l.root(g))
+	for l.root(g) != 0 {
+		first, _ := l.ends(l.root(g))
 		if t := l.raw(first); t >= m {
 			next = t
 			break
 		}
 		l.drop(g, first)
 	}
-	for keep := r.last(*r.root(g), m, true); keep != 0; {
-		first, _ := r.ends(*r.root(g))
+	for keep := r.last(r.root(g), m, true); keep != 0; {
+		first, _ := r.ends(r.root(g))
 		if first == keep {
 			break
 		}
 		r.drop(g, first)
 	}
-	if n := r.after(*r.root(g), m-1); n != 0 {
+	if n := r.after(r.root(g), m-1); n != 0 {
 		next = min(next, r.raw(n))
 	}
 	if next != notPlanned {
@@ -350,17 +357,17 @@ func (a *asOf) forgetBack(g uint32, m int64) {
 // one of them as a match. Rows lie from late to early in these trees.
 func (a *asOf) forgetAhead(g uint32, m int64) {
 	l, r := &a.sides[0], &a.sides[1]
-	if p := r.after(*r.root(g), ^m); p != 0 { // the latest right row below m
-		for *l.root(g) != 0 {
-			_, earliest := l.ends(*l.root(g))
+	if p := r.after(r.root(g), ^m); p != 0 { // the latest right row below m
+		for l.root(g) != 0 {
+			_, earliest := l.ends(l.root(g))
 			if !a.allows(r.at(p), l.at(earliest)) {
 				break
 			}
 			l.drop(g, earliest)
 		}
 	}
-	for *r.root(g) != 0 {
-		_, earliest := r.ends(*r.root(g))
+	for r.root(g) != 0 {
+		_, earliest := r.ends(r.root(g))
 		if t := r.raw(earliest); t >= m {
 			a.plan(g, t)
 			break
@@ -369,8 +376,15 @@ func (a *asOf) forgetAhead(g uint32, m int64) {
 	}
 }
 
+func (a *asOf) persist(p *state.Persist) {
+	for s := range a.sides {
+		a.sides[s].persist(p)
+	}
+	a.planned.persist(p)
+	a.cal.persist(p)
+}
+
 // StateBytes implements Operator.
 func (a *asOf) StateBytes() int64 {
-	chunks := len(a.sides[0].roots) + len(a.sides[1].roots)
-	return a.sides[0].m.bytes() + a.sides[1].m.bytes() + a.cal.bytes + a.planned.bytes() + int64(chunks)<<groupChunkBits*4 + int64(cap(a.touched[0])+cap(a.touched[1]))*24
+	return a.sides[0].bytes() + a.sides[1].bytes() + a.cal.bytes() + a.planned.bytes() + int64(cap(a.touched[0])+cap(a.touched[1]))*24
 }

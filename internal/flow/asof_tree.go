@@ -3,6 +3,7 @@ package flow
 import (
 	"cmp"
 
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -14,9 +15,9 @@ type asOfSide struct {
 	types []types.Type
 	keys  []int
 	time  int
-	down  bool // later times come first
-	right bool // of equal times, the row that comes first in the order of rows is last
-	roots [][]uint32
+	down  bool     // later times come first
+	right bool     // of equal times, the row that comes first in the order of rows is last
+	roots wordList // of the groups' trees
 }
 
 // The header words of a row, after rowCount, which for a left row is the weight that
@@ -29,12 +30,9 @@ const (
 )
 
 // root is the root of the tree of group g.
-func (s *asOfSide) root(g uint32) *uint32 {
-	for int(g>>groupChunkBits) >= len(s.roots) {
-		s.roots = append(s.roots, make([]uint32, 1<<groupChunkBits))
-	}
-	return &s.roots[g>>groupChunkBits][g&(1<<groupChunkBits-1)]
-}
+func (s *asOfSide) root(g uint32) uint32 { return uint32(s.roots.at(g)) }
+
+func (s *asOfSide) setRoot(g, row uint32) { s.roots.set(g, uint64(row)) }
 
 // raw is a row's time.
 func (s *asOfSide) raw(row uint32) int64 { return int64(s.m.row(row)[s.m.fields[s.time].at]) }
@@ -62,12 +60,21 @@ func (s *asOfSide) compare(a, b uint32) int {
 	return r
 }
 
-// open makes the side's store, whose rows have so many header words.
-func (s *asOfSide) open(words int) {
-	s.m = newMultimap(s.types, s.keys, words)
+// open makes the side's store, whose rows have so many header words. It needs a
+// groupTable.
+func (s *asOfSide) open(mem *state.Memory, words int) {
+	s.m = newSide(mem, s.types, s.keys, words)
 	s.m.trackR = true
+	s.roots = newWordList(mem)
 	s.rowTree = rowTree{store: s.m.rowStore, links: asOfTree, order: s.compare}
 }
+
+func (s *asOfSide) persist(p *state.Persist) {
+	s.m.persist(p)
+	s.roots.persist(p)
+}
+
+func (s *asOfSide) bytes() int64 { return s.m.bytes() + s.roots.bytes() }
 
 // last returns the last row whose turned time is below t, or at t unless strict; 0
 // if there is none.
@@ -112,8 +119,6 @@ func (s *asOfSide) ends(root uint32) (first, last uint32) {
 
 // drop takes a row out of the tree of group g and forgets it. It may free the group.
 func (s *asOfSide) drop(g, row uint32) {
-	root := s.root(g)
-	*root = s.remove(*root, row)
-	w := s.m.row(row)
-	s.m.remove(row, w, w[asOfHash])
+	s.setRoot(g, s.remove(s.root(g), row))
+	s.m.remove(row, s.m.row(row)[asOfHash])
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/expr"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -111,7 +112,7 @@ func newJoin(env Env, op *Join) (Operator, error) {
 			return nil, err
 		}
 	}
-	gates := [2]gate{}
+	mem, gates := env.memory(), [2]gate{}
 	switch op.Kind {
 	case JoinLeft, JoinAnti:
 		gates[0] = gateUnmatched
@@ -141,16 +142,16 @@ func newJoin(env Env, op *Join) (Operator, error) {
 			header = rowCounted
 		}
 		if p == 1 && !j.pairs && !j.byRow {
-			s.m = newKeyCounts(s.types, s.keys)
+			s.m = newKeyCounts(mem, s.types, s.keys)
 		} else {
-			s.m = newMultimap(s.types, s.keys, header)
+			s.m = newSide(mem, s.types, s.keys, header)
 		}
 		s.m.trackR = header == rowCounted
 	}
 	for p := range j.sides {
 		j.sides[p].m.trackG = !j.byRow && j.sides[1-p].gate != gateNone
 	}
-	newGroupTable(j.sides[0].m, j.sides[1].m)
+	newGroupTable(mem, j.sides[0].m, j.sides[1].m)
 	j.scratch()
 	return j, nil
 }
@@ -307,9 +308,7 @@ func (j *join) pushOn(st *Step, port int, b *batch.Batch, out Emitter) {
 		to := min(from+probeRows, len(j.keys))
 		groups := me.m.t.findAll(me.m.found, j.keys[from:to], b, me.keys, from)
 		me.m.addFound(groups, j.keys[from:to], j.rows[from:to], b, from, j.ids[from:to], j.fresh[from:to])
-		for k := range groups {
-			groups[k] = uint32(me.m.row(j.ids[from+k])[rowGroup] >> 32) // also of those that are new
-		}
+		me.m.groupsOf(groups, j.ids[from:to]) // also of those that are new
 		heads := other.m.headsOf(groups)
 		if !j.pairs && other.gate == gateNone {
 			for k, fresh := range j.fresh[from:to] {
@@ -346,19 +345,20 @@ func (j *join) Flush(st *Step, out Emitter) {
 // flushGroups emits or withdraws the rows of the keys whose gate has turned.
 func (j *join) flushGroups(st *Step, port int, out Emitter) {
 	me, other := &j.sides[port], &j.sides[1-port]
-	for _, t := range other.m.touchedG {
-		is := me.gate.open(other.m.group(t.group).weight)
+	for k, t := range other.m.touchedG {
+		me.m.rest(k)
+		is := me.gate.open(other.m.group(t.group).weight())
 		if is == me.gate.open(t.old) {
 			continue
 		}
-		for r := me.m.group(t.group).head; r != 0 && !st.Stopped(); {
+		for r := me.m.group(t.group).head(); r != 0 && !st.Stopped(); {
 			words := me.m.row(r)
-			w := int64(words[rowWeight])
+			row, w := r, int64(words[rowWeight])
 			if !is {
 				w = -w
 			}
-			j.emitLone(port, r, w, out)
 			r = next(words)
+			j.emitLone(port, row, w, out)
 		}
 	}
 }
@@ -366,10 +366,11 @@ func (j *join) flushGroups(st *Step, port int, out Emitter) {
 // flushRows emits the difference that the step made for each row that it touched.
 func (j *join) flushRows(st *Step, port int, out Emitter) {
 	me := &j.sides[port]
-	for _, t := range me.m.touchedR {
+	for k, t := range me.m.touchedR {
 		if st.Stopped() {
 			return
 		}
+		me.m.rest(k)
 		words := me.m.row(t.row)
 		w := int64(0)
 		if me.gate.open(int64(words[rowCount])) {
@@ -380,6 +381,14 @@ func (j *join) flushRows(st *Step, port int, out Emitter) {
 		}
 		j.emitLone(port, t.row, w, out)
 	}
+}
+
+func (j *join) persist(p *state.Persist) {
+	atRest(p, "pairs", len(j.match.mine))
+	atRest(p, "rows to emit alone", len(j.loneIDs))
+	j.sides[0].m.persist(p)
+	j.sides[1].m.persist(p)
+	j.forget.persist(p)
 }
 
 // StateBytes implements Operator.

@@ -22,9 +22,12 @@ func (j *join) pairAll(st *Step, port int, b *batch.Batch, from int, heads []uin
 			}
 		}
 		other.fetch(rows)
-		more := 0
+		more, view := 0, other.pages.View()
 		for x, r := range rows {
-			words := other.row(r)
+			words := view.Row(r)
+			if words == nil {
+				words = other.row(r)
+			}
 			if theirs := int64(words[rowWeight]); theirs != 0 {
 				p.mine = append(p.mine, at[x])
 				p.theirs = append(p.theirs, r)
@@ -57,9 +60,12 @@ func (j *join) pairOn(st *Step, port int, b *batch.Batch, from int, heads []uint
 			}
 		}
 		side.m.fetch(rows)
-		more := 0
+		more, view := 0, side.m.pages.View()
 		for x, r := range rows {
-			words, k := side.m.row(r), at[x]
+			words, k := view.Row(r), at[x]
+			if words == nil {
+				words = side.m.row(r)
+			}
 			i := b.Row(int(k))
 			if j.between == nil || j.inTime(port, b, i, side.timeOf(words)) {
 				p.mine, p.theirs = append(p.mine, uint32(i)), append(p.theirs, r)
@@ -192,4 +198,5 @@ func (j *join) flushLone(port int, out Emitter) {
 	b := batch.Batch{Cols: own, N: len(j.loneIDs), Weights: j.loneW}
 	j.emitLoneOf(port, &b, nil, out)
 	j.loneIDs, j.loneW = j.loneIDs[:0], j.loneW[:0]
+	me.m.mem.Rest()
 }

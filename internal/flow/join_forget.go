@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -88,7 +89,9 @@ func (f *joinForget) rowMarks() [2]int64 {
 // run forgets what it can, at the end of a step.
 func (f *joinForget) run() {
 	if f.keys != nil {
-		f.enterGroups(f.j.sides[0].m.t.born)
+		for _, g := range f.j.sides[0].m.t.born {
+			f.enterGroup(g)
+		}
 	}
 	f.j.sides[0].m.t.forgetBorn()
 	if f.marks == nil || !f.marks.Moved {
@@ -119,13 +122,12 @@ func (f *joinForget) begin() {
 		if lt.Layout() != types.LayoutInt || rt.Layout() != types.LayoutInt || f.keyMark(k) == NoMark {
 			continue
 		}
-		f.keys, f.keyAt = newCalendar(calendarWidth(lt, 0)), k
+		f.keys, f.keyAt = newCalendar(left.m.mem, calendarWidth(lt, 0)), k
 		t.trackBorn = true
-		all := make([]uint32, 0, t.next)
 		for g := uint32(1); g < t.next; g++ {
-			all = append(all, g)
+			left.m.rest(int(g))
+			f.enterGroup(g)
 		}
-		f.enterGroups(all)
 	}
 	b := f.j.between
 	if b == nil || f.rows[0] != nil {
@@ -136,8 +138,9 @@ func (f *joinForget) begin() {
 	}
 	for port := range f.rows {
 		s := &f.j.sides[port]
-		f.rows[port] = newCalendar(calendarWidth(s.types[s.time], b.Hi-b.Lo))
+		f.rows[port] = newCalendar(s.m.mem, calendarWidth(s.types[s.time], b.Hi-b.Lo))
 		for row := uint32(1); row < s.m.next; row++ {
+			s.m.rest(int(row))
 			if w := s.m.row(row); w[rowGroup] != 0 {
 				f.rows[port].add(s.timeOf(w), uint64(row))
 			}
@@ -188,12 +191,10 @@ func (f *joinForget) enterRows(port int, b *batch.Batch, from, to int) {
 // timeOf returns the time of a stored row with words w.
 func (s *joinSide) timeOf(w []uint64) int64 { return int64(w[s.m.fields[s.time].at]) }
 
-// enterGroups puts the groups that are in use into the calendar.
-func (f *joinForget) enterGroups(groups []uint32) {
-	for _, g := range groups {
-		if v, ok := f.keyValue(g); ok {
-			f.keys.add(v, uint64(g))
-		}
+// enterGroup puts a group into the calendar, if it is in use.
+func (f *joinForget) enterGroup(g uint32) {
+	if v, ok := f.keyValue(g); ok {
+		f.keys.add(v, uint64(g))
 	}
 }
 
@@ -202,11 +203,11 @@ func (f *joinForget) enterGroups(groups []uint32) {
 func (f *joinForget) keyValue(g uint32) (int64, bool) {
 	t := f.j.sides[0].m.t
 	gr := t.group(g, 0)
-	if gr.rows == freedGroup {
+	if gr.rows() == freedGroup {
 		return 0, false
 	}
 	if t.intKey {
-		return int64(gr.id), g != t.nullG
+		return int64(gr.id()), g != t.nullG
 	}
 	m, row := t.keyRow(g)
 	w, c := m.row(row), m.keys[f.keyAt]
@@ -220,14 +221,15 @@ func (f *joinForget) group(g uint32, mark int64) {
 	}
 	for port := range f.j.sides {
 		m := f.j.sides[port].m
-		gr := m.group(g)
-		if m.keysOnly && gr.head != 0 {
-			m.releaseRow(gr.head)
-			*gr = group{id: gr.id}
+		head := m.group(g).head()
+		if m.keysOnly && head != 0 {
+			m.releaseRow(head)
+			gr := m.editGroup(g)
+			*gr = group{groupID: gr.id()}
 			m.t.settle(g)
 			continue
 		}
-		for r := gr.head; r != 0; r = next(m.row(r)) {
+		for r := head; r != 0; r = next(m.row(r)) {
 			f.dying(port, r)
 		}
 	}
@@ -250,7 +252,7 @@ func (f *joinForget) dying(port int, row uint32) {
 	if uint32(w[rowGroup]) != 0 {
 		return
 	}
-	w[rowGroup] |= 1
+	f.j.sides[port].m.edit(row)[rowGroup] |= 1
 	f.due[port] = append(f.due[port], row)
 }
 
@@ -271,6 +273,7 @@ func (f *joinForget) free() {
 			rows = rows[n:]
 		}
 		f.due[port] = f.due[port][:0]
+		m.mem.Rest()
 	}
 }
 
@@ -278,14 +281,14 @@ func (f *joinForget) free() {
 func (f *joinForget) freeRows(m *multimap, rows []uint32) {
 	f.many = f.many[:0]
 	for _, row := range rows {
-		w := m.row(row)
+		w := m.edit(row)
 		w[rowGroup] &^= 1<<32 - 1
 		g := uint32(w[rowGroup] >> 32)
-		if gr := m.group(g); gr.rows == manyRows {
+		if gr := m.editGroup(g); gr.rows() == manyRows {
 			f.many = append(f.many, row)
 		} else {
-			gr.weight -= int64(w[rowWeight])
-			m.remove(row, w, 0)
+			gr[groupWeight] -= w[rowWeight]
+			m.remove(row, 0)
 		}
 	}
 	if len(f.many) == 0 {
@@ -305,16 +308,30 @@ func (f *joinForget) freeRows(m *multimap, rows []uint32) {
 	}
 	for k, h := range batch.HashRows(f.hash, &f.view, m.all) {
 		w := m.row(f.many[k])
-		m.group(uint32(w[rowGroup] >> 32)).weight -= int64(w[rowWeight])
-		m.remove(f.many[k], w, h)
+		m.editGroup(uint32(w[rowGroup] >> 32))[groupWeight] -= w[rowWeight]
+		m.remove(f.many[k], h)
 	}
+}
+
+func (f *joinForget) persist(p *state.Persist) {
+	atRest(p, "rows to free", len(f.due[0])+len(f.due[1]))
+	mem := f.j.sides[0].m.mem
+	persistCalendar(p, mem, &f.keys)
+	state.Num(p, &f.keyAt)
+	for port := range f.rows {
+		persistCalendar(p, mem, &f.rows[port])
+	}
+	if p.Loading() && p.Err() == nil && (f.keyAt < 0 || f.keys != nil && f.keyAt >= len(f.j.sides[0].keys)) {
+		p.Fail(fmt.Errorf("%w: a join forgets by key column %d", state.ErrDamaged, f.keyAt))
+	}
+	f.j.sides[0].m.t.trackBorn = f.keys != nil
 }
 
 func (f *joinForget) bytes() int64 {
 	n := int64(cap(f.due[0])+cap(f.due[1])) * 4
 	for _, c := range []*calendar{f.keys, f.rows[0], f.rows[1]} {
 		if c != nil {
-			n += c.bytes
+			n += c.bytes()
 		}
 	}
 	return n

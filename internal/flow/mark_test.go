@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/tidemill/tidemill/internal/state"
 )
 
 // TestWindowStartMark compares the mark of window_start with the windows of the
@@ -32,7 +34,7 @@ func TestWindowStartMark(t *testing.T) {
 func TestCalendar(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		width := rapid.Int64Range(1, 10).Draw(t, "width")
-		c := newCalendar(width)
+		c := newCalendar(state.NewMemory(0, nil, nil), width)
 		type entry struct {
 			t int64
 			x uint64
@@ -60,8 +62,8 @@ func TestCalendar(t *testing.T) {
 				}
 				return in
 			})
-			if c.bytes != int64(len(all))*8 {
-				t.Fatalf("%d bytes for %d entries", c.bytes, len(all))
+			if c.n != int64(len(all)) {
+				t.Fatalf("%d entries are left, want %d", c.n, len(all))
 			}
 		}
 	})

@@ -1,7 +1,10 @@
 package flow
 
 import (
+	"fmt"
+
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -24,7 +27,7 @@ type multimap struct {
 	trackG   bool   // note groups' weights at the start of the step
 	trackR   bool   // note rows' weights and counts at the start of the step
 
-	byRow    index // rows of groups with more than fewRows
+	byRow    *state.Index // rows of groups with more than fewRows
 	touchedG []touchedGroup
 	touchedR []touchedRow
 	deadG    []uint32 // keysOnly: groups whose weight has been 0
@@ -34,16 +37,6 @@ type multimap struct {
 	fewIDs   []uint32
 	fewHash  []uint64
 	fetched  uint64 // keeps the loads of fetch from being left out
-}
-
-// group is the rows that one multimap has of one key.
-type group struct {
-	id      uint64 // the key's hash or, with intKey, its value
-	weight  int64
-	head    uint32 // first row; rows are linked both ways
-	touched uint32 // 1 + index in touchedG
-	rows    uint32 // how many, up to fewRows; or manyRows or freedGroup; keysOnly does not count
-	filter  uint32 // with few rows: the bits of every row that has been here
 }
 
 const (
@@ -85,37 +78,64 @@ const (
 	rowCounted = 4 // words of a row with a count
 )
 
-func newMultimap(ts []types.Type, keys []int, header int) *multimap {
-	m := &multimap{rowStore: newRowStore(ts, header), keys: keys}
-	m.all = allColumns(ts)
-	m.found, m.heads = make([]uint32, probeRows), make([]uint32, probeRows)
-	newGroupTable(m)
+// newMultimap returns an empty multimap with a groupTable of its own.
+func newMultimap(mem *state.Memory, ts []types.Type, keys []int, header int) *multimap {
+	m := newSide(mem, ts, keys, header)
+	newGroupTable(mem, m)
 	return m
 }
 
-// newKeyCounts returns a multimap that knows only the weight of each key of rows
-// of type ts.
-func newKeyCounts(ts []types.Type, keys []int) *multimap {
+// newSide returns an empty multimap that is to share a groupTable.
+func newSide(mem *state.Memory, ts []types.Type, keys []int, header int) *multimap {
+	m := &multimap{rowStore: newRowStore(mem, ts, header), keys: keys, all: allColumns(ts), byRow: state.NewIndex(mem)}
+	m.found, m.heads = make([]uint32, probeRows), make([]uint32, probeRows)
+	return m
+}
+
+// newKeyCounts returns a side that knows only the weight of each key of rows of type ts.
+func newKeyCounts(mem *state.Memory, ts []types.Type, keys []int) *multimap {
 	own := make([]types.Type, len(keys))
 	for i, k := range keys {
 		own[i] = ts[k]
 	}
-	m := newMultimap(own, allColumns(own), rowPlain)
+	m := newSide(mem, own, allColumns(own), rowPlain)
 	m.keysOnly = true
 	return m
 }
 
+// persist includes the groupTable in the first of those that share one.
+func (m *multimap) persist(p *state.Persist) {
+	atRest(p, "groups changed", len(m.touchedG))
+	atRest(p, "rows changed", len(m.touchedR))
+	atRest(p, "keys came to nothing", len(m.deadG))
+	m.rowStore.persist(p)
+	m.byRow.Persist(p)
+	if m.side == 0 {
+		m.t.persist(p)
+	}
+}
+
+// atRest panics in tests if something of a step is left at its end.
+func atRest(p *state.Persist, what string, n int) {
+	if n != 0 && p.Checks() {
+		panic(fmt.Sprintf("flow: %d %s between two steps", n, what))
+	}
+}
+
 // bytes includes the groupTable in the first of those that share one.
 func (m *multimap) bytes() int64 {
-	n := m.rowStore.bytes() + m.byRow.bytes
+	n := m.rowStore.bytes() + m.byRow.Bytes()
 	if m.side == 0 {
 		n += m.t.bytes()
 	}
 	return n
 }
 
-// group returns what m has of the key of group g.
+// group returns what m has of the key of group g, for reading.
 func (m *multimap) group(g uint32) *group { return m.t.group(g, m.side) }
+
+// editGroup returns what m has of the key of group g, for reading and writing.
+func (m *multimap) editGroup(g uint32) *group { return m.t.edit(g, m.side) }
 
 // addAll adds the selected rows of b with their weights. ids and fresh, if not nil,
 // get the row of each and whether it is new.
@@ -135,11 +155,16 @@ func (m *multimap) addAll(keys, rows []uint64, b *batch.Batch, ids []uint32, fre
 // far as they are known.
 func (m *multimap) addFound(groups []uint32, keys, rows []uint64, b *batch.Batch, from int, ids []uint32, fresh []bool) {
 	heads := m.heads[:len(groups)]
+	v := m.t.groups.View()
 	for k, g := range groups {
 		heads[k] = 0
 		if g != 0 {
-			if gr := m.group(g); gr.mayHave(rows[k]) {
-				heads[k] = gr.head
+			w := v.Row(g)
+			if w == nil {
+				w = m.t.groups.At(g)
+			}
+			if gr := groupOf(w, m.side); gr.mayHave(rows[k]) {
+				heads[k] = gr.head()
 			}
 		}
 	}
@@ -151,12 +176,6 @@ func (m *multimap) addFound(groups []uint32, keys, rows []uint64, b *batch.Batch
 			ids[k], fresh[k] = row, isNew
 		}
 	}
-}
-
-// mayHave reports whether a row of this hash may be in the list of few rows.
-func (gr *group) mayHave(rowHash uint64) bool {
-	bits := filterBits(rowHash)
-	return gr.filter&bits == bits
 }
 
 // addKeys adds the keys in columns cols of the selected rows of b from the from-th on
@@ -175,18 +194,22 @@ func (m *multimap) addKey(hash uint64, b *batch.Batch, cols []int, i int, w int6
 	if g == 0 {
 		g = m.t.find(hash, b, cols, i)
 	}
-	if g == 0 || m.group(g).head == 0 {
+	var gr *group
+	if g != 0 {
+		gr = m.editGroup(g)
+	}
+	if gr == nil || gr.head() == 0 {
 		row := m.alloc()
-		words := m.row(row)
+		words := m.edit(row)
 		m.write(words, b, cols, i)
-		if g == 0 {
-			g = m.t.newGroup(hash, m, words)
+		if gr == nil {
+			g, gr = m.t.newGroup(hash, m, words)
 		}
 		words[rowGroup] = uint64(g) << 32
-		m.group(g).head = row
+		gr.setHead(row)
 	}
-	m.addWeight(g, w)
-	if m.group(g).weight == 0 {
+	m.addWeight(g, gr, w)
+	if gr.weight() == 0 {
 		m.deadG = append(m.deadG, g)
 	}
 }
@@ -197,65 +220,68 @@ func (m *multimap) add(keyHash, rowHash uint64, b *batch.Batch, i int, w int64, 
 	if g == 0 {
 		g = m.t.find(keyHash, b, m.keys, i)
 	}
+	var gr *group
 	if g != 0 {
-		row = m.lookUp(m.group(g), rowHash, b, i)
+		gr = m.editGroup(g)
+		row = m.lookUp(gr, rowHash, b, i)
 	}
-	if row == 0 {
-		row, fresh = m.insert(keyHash, rowHash, b, i, g), true
+	var words []uint64
+	if row != 0 {
+		words = m.edit(row)
+	} else {
+		fresh = true
+		row = m.alloc()
+		words = m.edit(row)
+		m.write(words, b, m.all, i)
+		if gr == nil {
+			g, gr = m.t.newGroup(keyHash, m, words)
+		}
+		m.link(row, words, rowHash, g, gr)
 	}
-	words := m.row(row)
 	if m.trackR {
-		m.touch(row)
+		m.touchWords(row, words)
 		m.touchedR[uint32(words[rowGroup])-1].hash = rowHash
 	}
 	words[rowWeight] += uint64(w)
-	m.addWeight(uint32(words[rowGroup]>>32), w)
+	m.addWeight(g, gr, w)
 	if words[rowWeight] == 0 && !m.trackR {
-		m.touch(row)
+		m.touchWords(row, words)
 		m.touchedR[uint32(words[rowGroup])-1].hash = rowHash
 	}
 	return row, fresh
 }
 
-// insert enters a new row in group g, or in a new group if g is 0.
-func (m *multimap) insert(keyHash, rowHash uint64, b *batch.Batch, i int, g uint32) uint32 {
-	row := m.alloc()
-	w := m.row(row)
-	m.write(w, b, m.all, i)
-	if g == 0 {
-		g = m.t.newGroup(keyHash, m, w)
-	}
-	gr := m.group(g)
-	w[rowLinks] = uint64(gr.head) << 32
+// link enters a new row with words w in group g, whose record is gr.
+func (m *multimap) link(row uint32, w []uint64, rowHash uint64, g uint32, gr *group) {
+	head, rows := gr.head(), gr.rows()
+	w[rowLinks] = uint64(head) << 32
 	w[rowGroup] = uint64(g) << 32
-	if gr.rows == manyRows {
-		m.row(gr.head)[rowLinks] |= uint64(row)
+	if rows == manyRows {
+		m.edit(head)[rowLinks] |= uint64(row)
 	}
-	gr.head = row
+	gr.setHead(row)
 	switch {
-	case gr.rows < fewRows:
-		gr.rows++
-		gr.filter |= filterBits(rowHash)
-	case gr.rows == fewRows:
-		gr.rows = manyRows
-		m.indexRows(gr)
+	case rows < fewRows:
+		gr.setFew(rows+1, gr.filter()|filterBits(rowHash))
+	case rows == fewRows:
+		gr.setFew(manyRows, gr.filter())
+		m.indexRows(row)
 	default:
-		m.byRow.add(rowHash, row)
+		m.byRow.Add(rowHash, row)
 	}
-	return row
 }
 
 // indexRows enters the rows of a group in byRow and links them backwards, once there
-// are more than a few.
-func (m *multimap) indexRows(gr *group) {
+// are more than a few; head is the first.
+func (m *multimap) indexRows(head uint32) {
 	if m.fewHash == nil {
 		m.fewIDs, m.fewHash = make([]uint32, 0, manyRows), make([]uint64, manyRows)
 		m.few.Cols = make([]batch.Column, len(m.fields))
 	}
 	m.fewIDs = m.fewIDs[:0]
 	before := uint32(0)
-	for r := gr.head; r != 0; {
-		w := m.row(r)
+	for r := head; r != 0; {
+		w := m.edit(r)
 		w[rowLinks] = w[rowLinks]&^(1<<32-1) | uint64(before)
 		m.fewIDs = append(m.fewIDs, r)
 		before, r = r, next(w)
@@ -266,17 +292,17 @@ func (m *multimap) indexRows(gr *group) {
 	}
 	m.few.N = len(m.fewIDs)
 	for k, h := range batch.HashRows(m.fewHash, &m.few, m.all) {
-		m.byRow.add(h, m.fewIDs[k])
+		m.byRow.Add(h, m.fewIDs[k])
 	}
 }
 
-func (m *multimap) addWeight(g uint32, w int64) {
-	gr := m.group(g)
-	if m.trackG && gr.touched == 0 {
-		m.touchedG = append(m.touchedG, touchedGroup{group: g, old: gr.weight})
-		gr.touched = uint32(len(m.touchedG))
+// addWeight adds to the weight of group g, whose record gr is to be written.
+func (m *multimap) addWeight(g uint32, gr *group, w int64) {
+	if m.trackG && gr.touched() == 0 {
+		m.touchedG = append(m.touchedG, touchedGroup{group: g, old: gr.weight()})
+		gr.setTouched(uint32(len(m.touchedG)))
 	}
-	gr.weight += w
+	gr[groupWeight] += uint64(w)
 }
 
 // oldWeight returns the weight of group g at the start of the step; g may be 0.
@@ -285,15 +311,17 @@ func (m *multimap) oldWeight(g uint32) int64 {
 		return 0
 	}
 	gr := m.group(g)
-	if gr.touched != 0 {
-		return m.touchedG[gr.touched-1].old
+	if t := gr.touched(); t != 0 {
+		return m.touchedG[t-1].old
 	}
-	return gr.weight
+	return gr.weight()
 }
 
-// touch notes row's weight and count before it changes.
-func (m *multimap) touch(row uint32) {
-	w := m.row(row)
+// touch notes a row's weight and count before it changes.
+func (m *multimap) touch(row uint32) { m.touchWords(row, m.edit(row)) }
+
+// touchWords is touch for a row whose words are to be written.
+func (m *multimap) touchWords(row uint32, w []uint64) {
 	if uint32(w[rowGroup]) != 0 {
 		return
 	}
@@ -307,70 +335,86 @@ func (m *multimap) touch(row uint32) {
 
 // addCount adds to the count of a row.
 func (m *multimap) addCount(row uint32, n int64) {
-	m.touch(row)
-	m.row(row)[rowCount] += uint64(n)
+	w := m.edit(row)
+	m.touchWords(row, w)
+	w[rowCount] += uint64(n)
 }
 
 // next returns the row after the one with words w in its group, or 0.
 func next(w []uint64) uint32 { return uint32(w[rowLinks] >> 32) }
 
-// endStep forgets what the step touched and removes what has come to nothing.
+// endStep forgets what the step touched and removes what has come to nothing. The
+// caller holds no words of rows or groups of any operator.
 func (m *multimap) endStep() {
-	for _, t := range m.touchedG {
-		m.group(t.group).touched = 0
+	for k, t := range m.touchedG {
+		m.rest(k)
+		m.editGroup(t.group).setTouched(0)
 		m.t.settle(t.group)
 	}
 	m.touchedG = m.touchedG[:0]
-	for _, t := range m.touchedR {
-		w := m.row(t.row)
+	for k, t := range m.touchedR {
+		m.rest(k)
+		w := m.edit(t.row)
 		w[rowGroup] &^= 1<<32 - 1
 		if w[rowWeight] == 0 {
-			m.remove(t.row, w, t.hash)
+			m.remove(t.row, t.hash)
 		}
 	}
 	m.touchedR = m.touchedR[:0]
-	for _, g := range m.deadG { // which may name a group twice
-		if gr := m.group(g); gr.weight == 0 && gr.rows != freedGroup && gr.head != 0 {
-			m.releaseRow(gr.head)
-			gr.head = 0
+	for k, g := range m.deadG { // which may name a group twice
+		m.rest(k)
+		if gr := m.group(g); gr.weight() == 0 && gr.rows() != freedGroup && gr.head() != 0 {
+			m.releaseRow(gr.head())
+			m.editGroup(g).setHead(0)
 			m.t.settle(g)
 		}
 	}
 	m.deadG = m.deadG[:0]
 }
 
+// restEvery is how many rows or groups are worked on between two times that memory
+// may be given back.
+const restEvery = batch.BlockRows
+
+// rest lets memory rest before every restEvery-th of many rows.
+func (m *multimap) rest(k int) {
+	if k%restEvery == restEvery-1 {
+		m.mem.Rest()
+	}
+}
+
 // releaseRow frees a row that is in no list any more.
 func (m *multimap) releaseRow(row uint32) {
-	m.row(row)[rowGroup] = 0
+	m.edit(row)[rowGroup] = 0
 	m.release(row)
 }
 
-// remove takes a row with words w and the given hash out. Its group forgets it, but
-// not its weight.
-func (m *multimap) remove(row uint32, w []uint64, hash uint64) {
+// remove takes a row with the given hash out. Its group forgets it, but not its weight.
+func (m *multimap) remove(row uint32, hash uint64) {
+	w := m.row(row)
 	after, before := next(w), uint32(w[rowLinks])
 	g := uint32(w[rowGroup] >> 32)
-	gr := m.group(g)
-	many := gr.rows == manyRows
+	gr := m.editGroup(g)
+	many := gr.rows() == manyRows
 	if many {
-		m.byRow.remove(hash, row)
+		m.byRow.Remove(hash, row)
 	} else {
-		gr.rows--
+		gr.setFew(gr.rows()-1, gr.filter())
 		before = m.before(gr, row)
 	}
 	if before != 0 {
-		bw := m.row(before)
+		bw := m.edit(before)
 		bw[rowLinks] = bw[rowLinks]&(1<<32-1) | uint64(after)<<32
 	} else {
-		gr.head = after
+		gr.setHead(after)
 	}
 	if after != 0 && many {
-		aw := m.row(after)
+		aw := m.edit(after)
 		aw[rowLinks] = aw[rowLinks]&^(1<<32-1) | uint64(before)
 	}
 	m.releaseRow(row)
-	if gr.head == 0 {
-		gr.rows, gr.filter = 0, 0
+	if gr.head() == 0 {
+		gr.setFew(0, 0)
 		m.t.settle(g)
 	}
 }
@@ -378,7 +422,7 @@ func (m *multimap) remove(row uint32, w []uint64, hash uint64) {
 // before returns the row before the given one in a group of few, 0 if it is the first.
 func (m *multimap) before(gr *group, row uint32) uint32 {
 	before := uint32(0)
-	for r := gr.head; r != row; r = next(m.row(r)) {
+	for r := gr.head(); r != row; r = next(m.row(r)) {
 		before = r
 	}
 	return before

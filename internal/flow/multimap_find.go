@@ -6,26 +6,48 @@ import "github.com/tidemill/tidemill/internal/batch"
 // returns them. Group 0 is of no key and has no rows.
 func (m *multimap) headsOf(groups []uint32) []uint32 {
 	heads := m.heads[:len(groups)]
-	if len(m.t.chunks) == 0 {
+	if m.t.empty() {
 		clear(heads)
 		return heads
 	}
+	v := m.t.groups.View()
 	for k, g := range groups {
-		heads[k] = m.group(g).head
+		w := v.Row(g)
+		if w == nil {
+			w = m.t.groups.At(g)
+		}
+		heads[k] = groupOf(w, m.side).head()
 	}
 	return heads
+}
+
+// groupsOf writes the groups of rows to groups.
+func (m *multimap) groupsOf(groups, rows []uint32) {
+	v := m.pages.View()
+	for k, r := range rows {
+		w := v.Row(r)
+		if w == nil {
+			w = m.row(r)
+		}
+		groups[k] = uint32(w[rowGroup] >> 32)
+	}
 }
 
 // fetch brings the given rows near, all at once: the loads depend on nothing, so
 // the processor need not wait for one before it asks for the next. Row 0 is never
 // in use, but there.
 func (m *multimap) fetch(rows []uint32) {
-	if len(m.chunks) == 0 {
+	if m.pages.Cap() == 0 {
 		return
 	}
+	v := m.pages.View()
 	sum := uint64(0)
 	for _, r := range rows {
-		sum += m.chunks[r>>rowChunkBits][int(r&(rowChunk-1))*m.stride+rowLinks]
+		w := v.Row(r)
+		if w == nil {
+			w = m.row(r)
+		}
+		sum += w[rowLinks]
 	}
 	m.fetched += sum
 }
@@ -42,9 +64,9 @@ func (m *multimap) equalKey(w []uint64, b *batch.Batch, cols []int, i int) bool 
 
 // lookUp returns the row of a group that is row i of b, or 0.
 func (m *multimap) lookUp(gr *group, rowHash uint64, b *batch.Batch, i int) uint32 {
-	if gr.rows == manyRows {
-		p := m.byRow.probe(rowHash)
-		for row := p.next(); row != 0; row = p.next() {
+	if gr.rows() == manyRows {
+		p := m.byRow.Probe(rowHash)
+		for row := p.Next(); row != 0; row = p.Next() {
 			if m.same(m.row(row), b, m.all, i) {
 				return row
 			}
@@ -54,7 +76,7 @@ func (m *multimap) lookUp(gr *group, rowHash uint64, b *batch.Batch, i int) uint
 	if !gr.mayHave(rowHash) {
 		return 0
 	}
-	for row := gr.head; row != 0; {
+	for row := gr.head(); row != 0; {
 		w := m.row(row)
 		if m.same(w, b, m.all, i) {
 			return row

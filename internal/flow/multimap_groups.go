@@ -1,7 +1,10 @@
 package flow
 
 import (
+	"fmt"
+
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -17,10 +20,10 @@ type groupTable struct {
 
 	trackBorn bool // note new groups in born
 
-	chunks   [][]group // of each group, a record for each side
-	next     uint32    // lowest group never given out
-	free     uint32    // a list through the first records' heads
-	byKey    index
+	groups   *state.Pages // of each group, a record for each side
+	next     uint32       // lowest group never given out
+	free     uint32       // a list through the first records' heads
+	byKey    *state.Index
 	nullHash uint64 // with intKey: the hash of NULL, if nullG is not 0
 	nullG    uint32 // with intKey: the group of NULL, which byKey does not have
 	rows     []uint32
@@ -28,14 +31,54 @@ type groupTable struct {
 	fetched  uint64   // keeps the loads of fetch from being left out
 }
 
+// group is the rows that one multimap has of one key.
+type group [groupWords]uint64
+
+// The words of a group.
 const (
-	groupChunkBits = 10
-	groupBytes     = 32
+	groupID     = iota // the key's hash or, with intKey, its value
+	groupWeight        // sum of the rows' weights
+	groupHead          // first row, which are linked both ways<<32 | 1 + index in touchedG
+	groupFew           // rows<<32 | with few rows, the bits of every row that has been here
+	groupWords
 )
 
+func (gr *group) id() uint64      { return gr[groupID] }
+func (gr *group) weight() int64   { return int64(gr[groupWeight]) }
+func (gr *group) head() uint32    { return uint32(gr[groupHead] >> 32) }
+func (gr *group) touched() uint32 { return uint32(gr[groupHead]) }
+
+// rows is how many there are, up to fewRows; or manyRows or freedGroup; keysOnly does
+// not count.
+func (gr *group) rows() uint32   { return uint32(gr[groupFew] >> 32) }
+func (gr *group) filter() uint32 { return uint32(gr[groupFew]) }
+
+func (gr *group) setHead(row uint32)  { gr[groupHead] = gr[groupHead]&(1<<32-1) | uint64(row)<<32 }
+func (gr *group) setTouched(t uint32) { gr[groupHead] = gr[groupHead]&^(1<<32-1) | uint64(t) }
+func (gr *group) setFew(rows, filter uint32) {
+	gr[groupFew] = uint64(rows)<<32 | uint64(filter)
+}
+
+// mayHave reports whether a row of this hash may be in the list of few rows.
+func (gr *group) mayHave(rowHash uint64) bool {
+	bits := filterBits(rowHash)
+	return gr.filter()&bits == bits
+}
+
+// groupOf returns a side's record in the words of a group.
+func groupOf(w []uint64, side uint32) *group {
+	return (*group)(w[side*groupWords:])
+}
+
+// groupChunkBits is the size of chunks of what operators keep by group.
+const groupChunkBits = 10
+
 // newGroupTable gives sides, one or two multimaps without rows, a table.
-func newGroupTable(sides ...*multimap) {
-	t := &groupTable{next: 1, pair: uint32(len(sides) - 1), rows: make([]uint32, probeRows)}
+func newGroupTable(mem *state.Memory, sides ...*multimap) {
+	t := &groupTable{
+		next: 1, pair: uint32(len(sides) - 1), rows: make([]uint32, probeRows),
+		groups: state.NewPages(mem, len(sides)*groupWords), byKey: state.NewIndex(mem),
+	}
 	for p, m := range sides {
 		t.sides[p], m.t, m.side = m, t, uint32(p)
 		if len(m.keys) == 1 && m.types[m.keys[0]].Layout() == types.LayoutInt {
@@ -44,37 +87,42 @@ func newGroupTable(sides ...*multimap) {
 	}
 }
 
-func (t *groupTable) bytes() int64 {
-	return t.byKey.bytes + int64(len(t.chunks))<<groupChunkBits*groupBytes
+func (t *groupTable) persist(p *state.Persist) {
+	atRest(p, "groups made", len(t.born))
+	state.Num(p, &t.next)
+	state.Num(p, &t.free)
+	state.Num(p, &t.nullHash)
+	state.Num(p, &t.nullG)
+	p.Pages(t.groups)
+	t.byKey.Persist(p)
+	if p.Loading() && p.Err() == nil && (t.next == 0 || t.next > 1 && int64(t.next) > int64(t.groups.Cap()) || t.free >= t.next || t.nullG >= t.next) {
+		p.Fail(fmt.Errorf("%w: %d groups in room for %d", state.ErrDamaged, t.next, t.groups.Cap()))
+	}
 }
 
-// group returns a side's record of group g.
-func (t *groupTable) group(g, side uint32) *group {
-	at := g<<t.pair | side
-	return &t.chunks[at>>groupChunkBits][at&(1<<groupChunkBits-1)]
-}
+func (t *groupTable) bytes() int64 { return t.byKey.Bytes() + t.groups.Bytes() }
 
-// records returns the records of group g, one for each side.
-func (t *groupTable) records(g uint32) []group {
-	at := g << t.pair
-	in := at & (1<<groupChunkBits - 1)
-	return t.chunks[at>>groupChunkBits][in : in+t.pair+1]
-}
+// empty reports whether there has never been a group, and so no group 0 to read.
+func (t *groupTable) empty() bool { return t.groups.Cap() == 0 }
 
-// newGroup returns a group for the key of a row of m with words w.
-func (t *groupTable) newGroup(hash uint64, m *multimap, w []uint64) uint32 {
+// group returns a side's record of group g, for reading.
+func (t *groupTable) group(g, side uint32) *group { return groupOf(t.groups.At(g), side) }
+
+// edit returns a side's record of group g, for reading and writing.
+func (t *groupTable) edit(g, side uint32) *group { return groupOf(t.groups.Edit(g), side) }
+
+// newGroup returns a group for the key of a row of m with words w, and m's record of it.
+func (t *groupTable) newGroup(hash uint64, m *multimap, w []uint64) (uint32, *group) {
 	g := t.free
 	if g != 0 {
-		t.free = t.group(g, 0).head
+		t.free = t.group(g, 0).head()
 	} else {
 		g = t.next
 		if g > 1<<31 {
 			panic("flow: too many keys in one operator's state")
 		}
 		t.next++
-		if int(g<<t.pair>>groupChunkBits) == len(t.chunks) {
-			t.chunks = append(t.chunks, make([]group, 1<<groupChunkBits))
-		}
+		t.groups.Grow(int(g) + 1)
 	}
 	id, null := hash, false
 	if t.intKey {
@@ -84,37 +132,39 @@ func (t *groupTable) newGroup(hash uint64, m *multimap, w []uint64) uint32 {
 			id = w[m.fields[c].at]
 		}
 	}
-	for p := range t.records(g) {
-		t.records(g)[p] = group{id: id}
+	words := t.groups.Edit(g)
+	for p := range t.pair + 1 {
+		*groupOf(words, p) = group{groupID: id}
 	}
 	if !null {
-		t.byKey.add(hash, g)
+		t.byKey.Add(hash, g)
 	}
 	if t.trackBorn {
 		t.born = append(t.born, g)
 	}
-	return g
+	return g, groupOf(words, m.side)
 }
 
 // settle frees group g if no side has any of its rows or needs to know what its
 // weight was.
 func (t *groupTable) settle(g uint32) {
-	rs := t.records(g)
-	for p := range rs {
-		gr := &rs[p]
-		if gr.head != 0 || gr.touched != 0 || gr.rows == freedGroup {
+	words := t.groups.At(g)
+	for p := range t.pair + 1 {
+		if gr := groupOf(words, p); gr[groupHead] != 0 || gr.rows() == freedGroup {
 			return
 		}
 	}
 	if t.intKey && g == t.nullG {
 		t.nullG = 0
 	} else {
-		t.byKey.remove(t.hashOf(&rs[0]), g)
+		t.byKey.Remove(t.hashOf(groupOf(words, 0)), g)
 	}
-	for p := range rs {
-		rs[p] = group{rows: freedGroup}
+	words = t.groups.Edit(g)
+	for p := range t.pair + 1 {
+		*groupOf(words, p) = group{}
+		groupOf(words, p).setFew(freedGroup, 0)
 	}
-	rs[0].head = t.free
+	groupOf(words, 0).setHead(t.free)
 	t.free = g
 }
 
@@ -124,18 +174,18 @@ func (t *groupTable) forgetBorn() { t.born = t.born[:0] }
 // hashOf returns the hash of the key of a group.
 func (t *groupTable) hashOf(gr *group) uint64 {
 	if t.intKey {
-		return types.HashInt(int64(gr.id))
+		return types.HashInt(int64(gr.id()))
 	}
-	return gr.id
+	return gr.id()
 }
 
 // keyRow returns a row with the key of group g, and whose it is; nil if no side has
 // one now.
 func (t *groupTable) keyRow(g uint32) (*multimap, uint32) {
-	rs := t.records(g)
-	for p := range rs {
-		if rs[p].head != 0 {
-			return t.sides[p], rs[p].head
+	words := t.groups.At(g)
+	for p := range t.pair + 1 {
+		if head := groupOf(words, p).head(); head != 0 {
+			return t.sides[p], head
 		}
 	}
 	return nil, 0
@@ -150,9 +200,9 @@ func (t *groupTable) find(hash uint64, b *batch.Batch, cols []int, i int) uint32
 		}
 		return t.findInt(hash, col.I64[i])
 	}
-	p := t.byKey.probe(hash)
-	for g := p.next(); g != 0; g = p.next() {
-		if t.group(g, 0).id == hash {
+	p := t.byKey.Probe(hash)
+	for g := p.Next(); g != 0; g = p.Next() {
+		if t.group(g, 0).id() == hash {
 			if m, row := t.keyRow(g); m != nil && m.equalKey(m.row(row), b, cols, i) {
 				return g
 			}
@@ -169,23 +219,19 @@ const probeRows = 512
 // groups and returns that.
 func (t *groupTable) findAll(groups []uint32, hashes []uint64, b *batch.Batch, cols []int, from int) []uint32 {
 	groups = groups[:len(hashes)]
-	if len(t.chunks) == 0 {
+	if t.empty() {
 		clear(groups)
 		return groups
 	}
+	t.fetched += t.byKey.First(groups, hashes)
 	if col := oneInt(b, cols); col != nil && t.intKey {
 		t.findInts(groups, hashes, b, col, from)
 		return groups
 	}
 	rows := t.rows[:len(hashes)]
-	t.fetched += t.byKey.fetch(hashes)
-	for k, h := range hashes {
-		p := t.byKey.probe(h)
-		groups[k] = p.next()
-	}
 	for k, g := range groups {
 		rows[k] = 0
-		if g != 0 && !t.intKey && t.group(g, 0).id == hashes[k] {
+		if g != 0 && !t.intKey && t.group(g, 0).id() == hashes[k] {
 			_, rows[k] = t.keyRow(g)
 		}
 	}
@@ -202,18 +248,19 @@ func (t *groupTable) findAll(groups []uint32, hashes []uint64, b *batch.Batch, c
 	return groups
 }
 
-// findInts is findAll for a key of one integer, whose values are col.
+// findInts is findAll for a key of one integer, whose values are col, given the first
+// candidates.
 func (t *groupTable) findInts(groups []uint32, hashes []uint64, b *batch.Batch, col []int64, from int) {
-	t.fetched += t.byKey.fetch(hashes)
-	for k, h := range hashes {
-		p := t.byKey.probe(h)
-		groups[k] = p.next()
-	}
 	// Group 0 is of no key. It is read like any other, because a branch on whether
 	// there is a group would often be guessed wrong.
+	view := t.groups.View()
 	for k, g := range groups {
 		v := col[b.Row(from+k)]
-		if found := uint64(-int64(g) >> 63); (t.group(g, 0).id^uint64(v))&found != 0 {
+		w := view.Row(g)
+		if w == nil {
+			w = t.groups.At(g)
+		}
+		if found := uint64(-int64(g) >> 63); (w[groupID]^uint64(v))&found != 0 {
 			groups[k] = t.findInt(hashes[k], v) // another key with the same tag
 		}
 	}
@@ -221,9 +268,9 @@ func (t *groupTable) findInts(groups []uint32, hashes []uint64, b *batch.Batch, 
 
 // findInt is find for a key of one integer.
 func (t *groupTable) findInt(hash uint64, v int64) uint32 {
-	p := t.byKey.probe(hash)
-	for g := p.next(); g != 0; g = p.next() {
-		if t.group(g, 0).id == uint64(v) {
+	p := t.byKey.Probe(hash)
+	for g := p.Next(); g != 0; g = p.Next() {
+		if t.group(g, 0).id() == uint64(v) {
 			return g
 		}
 	}

@@ -3,25 +3,28 @@ package flow
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"math"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
-// rowStore keeps rows as words of fixed number in chunks that never move, numbered
-// from 1. A row is header words that belong to the store's user, a bit for each
-// NULL, and the values: one word each, decimals three, intervals two. Text is in
-// an arena. Nothing in it is a Go pointer, so the collector has no work with it.
+// rowStore keeps rows as words of fixed number in pages, numbered from 1. A row is
+// header words that belong to the store's user, a bit for each NULL, and the values:
+// one word each, decimals three, intervals two. Text is in an arena. Words that row
+// gave are for reading; who writes asks edit for them.
 type rowStore struct {
 	types   []types.Type
 	fields  []field
 	nulls   int // index of the first word of NULL bits
 	stride  int
-	chunks  [][]uint64
+	mem     *state.Memory
+	pages   *state.Pages
 	next    uint32 // lowest number never given out
 	free    uint32 // head of a list through the first words of freed rows
-	text    arena
+	text    *state.Arena
 	anyNull bool // a row with a NULL has been written
 }
 
@@ -31,14 +34,11 @@ type field struct {
 	at     int // word
 }
 
-const (
-	rowChunkBits = 10
-	rowChunk     = 1 << rowChunkBits
-	lineWords    = 8 // words of a cache line, to which chunks are aligned
-)
+// lineWords is the words of a cache line, to which pages are aligned.
+const lineWords = 8
 
-func newRowStore(ts []types.Type, header int) *rowStore {
-	s := &rowStore{types: ts, nulls: header, next: 1}
+func newRowStore(mem *state.Memory, ts []types.Type, header int) *rowStore {
+	s := &rowStore{types: ts, nulls: header, next: 1, mem: mem}
 	at := header + (len(ts)+63)/64
 	for _, t := range ts {
 		f := field{layout: t.Layout(), at: at}
@@ -57,18 +57,28 @@ func newRowStore(ts []types.Type, header int) *rowStore {
 		at = lineWords // or half of the rows would lie in two cache lines
 	}
 	s.stride = at
+	s.pages, s.text = state.NewPages(mem, at), state.NewArena(mem)
 	return s
 }
 
-func (s *rowStore) bytes() int64 {
-	return int64(len(s.chunks))*rowChunk*int64(s.stride)*8 + s.text.bytes
+func (s *rowStore) persist(p *state.Persist) {
+	state.Num(p, &s.next)
+	state.Num(p, &s.free)
+	p.Bool(&s.anyNull)
+	p.Pages(s.pages)
+	s.text.Persist(p)
+	if p.Loading() && p.Err() == nil && (s.next == 0 || s.next > 1 && int64(s.next) > int64(s.pages.Cap()) || s.free >= s.next) {
+		p.Fail(fmt.Errorf("%w: %d rows, the first free one is %d, in room for %d", state.ErrDamaged, s.next, s.free, s.pages.Cap()))
+	}
 }
 
-// row returns the words of row id.
-func (s *rowStore) row(id uint32) []uint64 {
-	at := int(id&(rowChunk-1)) * s.stride
-	return s.chunks[id>>rowChunkBits][at : at+s.stride : at+s.stride]
-}
+func (s *rowStore) bytes() int64 { return s.pages.Bytes() + s.text.Bytes() }
+
+// row returns the words of row id for reading.
+func (s *rowStore) row(id uint32) []uint64 { return s.pages.At(id) }
+
+// edit returns the words of row id for reading and writing.
+func (s *rowStore) edit(id uint32) []uint64 { return s.pages.Edit(id) }
 
 // alloc returns a row of undefined content.
 func (s *rowStore) alloc() uint32 {
@@ -81,24 +91,22 @@ func (s *rowStore) alloc() uint32 {
 		panic("flow: too many rows in one operator's state")
 	}
 	s.next++
-	if int(id>>rowChunkBits) == len(s.chunks) {
-		s.chunks = append(s.chunks, make([]uint64, rowChunk*s.stride))
-	}
+	s.pages.Grow(int(id) + 1)
 	return id
 }
 
 // release frees row id and its text.
 func (s *rowStore) release(id uint32) {
-	w := s.row(id)
+	w := s.edit(id)
 	for c, f := range s.fields {
 		if s.null(w, c) {
 			continue
 		}
 		switch {
 		case f.layout == types.LayoutStr:
-			s.text.release(w[f.at])
+			s.text.Release(w[f.at])
 		case f.layout == types.LayoutDec && decForm(w[f.at+2]) == types.DecBig:
-			s.text.release(w[f.at+1])
+			s.text.Release(w[f.at+1])
 		}
 	}
 	w[0] = uint64(s.free)
@@ -145,12 +153,12 @@ func (s *rowStore) write(w []uint64, b *batch.Batch, cols []int, i int) {
 			d := col.Dec[i]
 			w[f.at], w[f.at+1], w[f.at+2] = uint64(d.Hi), d.Lo, uint64(d.Form)<<16|uint64(uint16(d.Scale))
 			if d.Form == types.DecBig {
-				w[f.at+1] = s.text.put(bigText(d, col.Bytes))
+				w[f.at+1] = s.text.Put(bigText(d, col.Bytes))
 			}
 		case types.LayoutIvl:
 			w[f.at], w[f.at+1] = uint64(col.Ivl[i].Micros), ivlWord(col.Ivl[i])
 		case types.LayoutStr:
-			w[f.at] = s.text.put(col.StrAt(i))
+			w[f.at] = s.text.Put(col.StrAt(i))
 		}
 	}
 }
@@ -166,7 +174,7 @@ func (s *rowStore) decimal(w []uint64, f field) (types.Decimal, []byte) {
 	if d.Form != types.DecBig {
 		return d, nil
 	}
-	text := s.text.get(d.Lo)
+	text := s.text.Get(d.Lo)
 	d.Lo = uint64(len(text))
 	return d, text
 }
@@ -204,13 +212,13 @@ func (s *rowStore) sameValue(w []uint64, f field, col *batch.Column, i int) bool
 			return false
 		}
 		if d.Form == types.DecBig {
-			return bytes.Equal(s.text.get(w[f.at+1]), bigText(d, col.Bytes))
+			return bytes.Equal(s.text.Get(w[f.at+1]), bigText(d, col.Bytes))
 		}
 		return w[f.at+1] == d.Lo
 	case types.LayoutIvl:
 		return w[f.at] == uint64(col.Ivl[i].Micros) && w[f.at+1] == ivlWord(col.Ivl[i])
 	case types.LayoutStr:
-		return bytes.Equal(s.text.get(w[f.at]), col.StrAt(i))
+		return bytes.Equal(s.text.Get(w[f.at]), col.StrAt(i))
 	}
 	return true
 }
@@ -265,7 +273,7 @@ func (s *rowStore) compare(v []uint64, c int, t *rowStore, w []uint64, d int, k 
 	case types.LayoutIvl:
 		r = types.CompareIvl(interval(v, f), interval(w, g))
 	case types.LayoutStr:
-		r = bytes.Compare(s.text.get(v[f.at]), t.text.get(w[g.at]))
+		r = bytes.Compare(s.text.Get(v[f.at]), t.text.Get(w[g.at]))
 	}
 	if k.Desc {
 		return -r
@@ -300,96 +308,4 @@ func (s *rowStore) compareWhole(v, w []uint64) int {
 		}
 	}
 	return 0
-}
-
-// gather writes column c of the given rows into dst, whose memory is used again.
-func (s *rowStore) gather(dst *batch.Column, c int, ids []uint32) {
-	f := s.fields[c]
-	n := len(ids)
-	dst.Valid = nil
-	var valid batch.Bitmap
-	if s.anyNull {
-		for k, id := range ids {
-			w := s.row(id)
-			if s.null(w, c) {
-				if valid == nil {
-					valid = ones(n)
-				}
-				valid.Clear(k)
-			}
-		}
-	}
-	dst.Valid = valid
-	switch f.layout {
-	case types.LayoutBool:
-		dst.U8 = fit(dst.U8, n)
-		for k, id := range ids {
-			dst.U8[k] = uint8(s.row(id)[f.at])
-		}
-	case types.LayoutInt:
-		dst.I64 = fit(dst.I64, n)
-		for k, id := range ids {
-			dst.I64[k] = int64(s.row(id)[f.at])
-		}
-	case types.LayoutFloat:
-		dst.F64 = fit(dst.F64, n)
-		for k, id := range ids {
-			dst.F64[k] = math.Float64frombits(s.row(id)[f.at])
-		}
-	case types.LayoutIvl:
-		dst.Ivl = fit(dst.Ivl, n)
-		for k, id := range ids {
-			dst.Ivl[k] = interval(s.row(id), f)
-		}
-	case types.LayoutDec, types.LayoutStr:
-		s.gatherText(dst, f, ids, valid)
-	}
-}
-
-// gatherText is gather for values with bytes in the arena. A freed row's word may
-// be in the place of a NULL, so NULLs are not looked at.
-func (s *rowStore) gatherText(dst *batch.Column, f field, ids []uint32, valid batch.Bitmap) {
-	n := len(ids)
-	dst.Bytes = dst.Bytes[:0]
-	if f.layout == types.LayoutStr {
-		dst.Str = fit(dst.Str, n)
-		for k, id := range ids {
-			dst.Str[k] = batch.Ref{}
-			if valid.Get(k) {
-				t := s.text.get(s.row(id)[f.at])
-				dst.Str[k] = batch.Ref{Off: uint32(len(dst.Bytes)), Len: uint32(len(t))}
-				dst.Bytes = append(dst.Bytes, t...)
-			}
-		}
-		return
-	}
-	dst.Dec = fit(dst.Dec, n)
-	for k, id := range ids {
-		dst.Dec[k] = types.Decimal{}
-		if !valid.Get(k) {
-			continue
-		}
-		d, text := s.decimal(s.row(id), f)
-		if d.Form == types.DecBig {
-			d.Lo |= uint64(len(dst.Bytes)) << 32
-			dst.Bytes = append(dst.Bytes, text...)
-		}
-		dst.Dec[k] = d
-	}
-}
-
-func ones(n int) batch.Bitmap {
-	m := make(batch.Bitmap, (n+63)>>6)
-	for i := range m {
-		m[i] = ^uint64(0)
-	}
-	return m
-}
-
-// fit returns s with length n, in its memory if that is large enough.
-func fit[T any](s []T, n int) []T {
-	if cap(s) < n {
-		return make([]T, n, max(n, batch.BlockRows))
-	}
-	return s[:n]
 }

@@ -37,12 +37,21 @@ func (t *rowTree) sum(root uint32) int64 {
 	return int64(t.store.row(root)[t.sums])
 }
 
-// join makes row the parent of left and right.
+// join makes row the parent of left and right. Most of the rows on a way down keep
+// theirs, and are not written.
 func (t *rowTree) join(row, left, right uint32) uint32 {
 	w := t.store.row(row)
-	w[t.links] = uint64(left)<<32 | uint64(right)
-	if t.sums != 0 {
-		w[t.sums] = uint64(int64(w[t.weight]) + t.sum(left) + t.sum(right))
+	links := uint64(left)<<32 | uint64(right)
+	if t.sums == 0 {
+		if w[t.links] != links {
+			t.store.edit(row)[t.links] = links
+		}
+		return row
+	}
+	sum := uint64(int64(w[t.weight]) + t.sum(left) + t.sum(right))
+	if w[t.links] != links || w[t.sums] != sum {
+		w = t.store.edit(row)
+		w[t.links], w[t.sums] = links, sum
 	}
 	return row
 }
@@ -109,7 +118,7 @@ func (t *rowTree) merge(a, b uint32) uint32 {
 // adjust adds n to the sums on the way from root to row.
 func (t *rowTree) adjust(root, row uint32, n int64) {
 	for {
-		t.store.row(root)[t.sums] += uint64(n)
+		t.store.edit(root)[t.sums] += uint64(n)
 		left, right := t.children(root)
 		switch r := t.order(row, root); {
 		case r == 0:

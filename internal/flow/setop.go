@@ -1,6 +1,9 @@
 package flow
 
-import "github.com/tidemill/tidemill/internal/batch"
+import (
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
+)
 
 // setOp is INTERSECT and EXCEPT, with or without ALL, over rows that SQL calls
 // equal, NULLs included. With l and r the weights of a row left and right, it is
@@ -23,12 +26,13 @@ type setOp struct {
 }
 
 func newSetOp(env Env, op *SetOp) *setOp {
+	mem := env.memory()
 	s := &setOp{
 		SetOp: *op, all: allColumns(env.Out), keys: make([]uint64, batch.BlockRows),
-		left: newMultimap(env.In[0], allColumns(env.Out), rowCounted), right: newKeyCounts(env.In[1], allColumns(env.Out)),
+		left: newSide(mem, env.In[0], allColumns(env.Out), rowCounted), right: newKeyCounts(mem, env.In[1], allColumns(env.Out)),
 	}
 	s.left.trackG, s.right.trackG = true, true
-	newGroupTable(s.left, s.right)
+	newGroupTable(mem, s.left, s.right)
 	s.out = newStored(s.left.rowStore, env.Out)
 	return s
 }
@@ -62,12 +66,14 @@ func (s *setOp) times(l, r int64) int64 {
 }
 
 func (s *setOp) Flush(_ *Step, out Emitter) {
-	for _, t := range s.left.touchedG {
-		s.renew(t.group, s.right.group(t.group).weight, out)
+	for k, t := range s.left.touchedG {
+		s.left.rest(k)
+		s.renew(t.group, s.right.group(t.group).weight(), out)
 	}
-	for _, t := range s.right.touchedG {
-		if s.left.group(t.group).touched == 0 {
-			s.renew(t.group, s.right.group(t.group).weight, out)
+	for k, t := range s.right.touchedG {
+		s.left.rest(k)
+		if s.left.group(t.group).touched() == 0 {
+			s.renew(t.group, s.right.group(t.group).weight(), out)
 		}
 	}
 	s.out.flush(out)
@@ -80,24 +86,28 @@ func (s *setOp) Flush(_ *Step, out Emitter) {
 func (s *setOp) renew(g uint32, right int64, out Emitter) {
 	gr := s.left.group(g)
 	first := uint32(0)
-	for r := gr.head; r != 0; r = next(s.left.row(r)) {
+	for r := gr.head(); r != 0; r = next(s.left.row(r)) {
 		w := s.left.row(r)
 		if int64(w[rowWeight]) > 0 && (first == 0 || s.left.compareWhole(w, s.left.row(first)) < 0) {
 			first = r
 		}
 	}
-	n := s.times(gr.weight, right)
-	for r := gr.head; r != 0; r = next(s.left.row(r)) {
-		w := s.left.row(r)
+	n := s.times(gr.weight(), right)
+	for r := gr.head(); r != 0; r = next(s.left.row(r)) {
 		want := int64(0)
 		if r == first {
 			want = n
 		}
-		if was := int64(w[rowCount]); want != was {
-			w[rowCount] = uint64(want)
+		if was := int64(s.left.row(r)[rowCount]); want != was {
+			s.left.edit(r)[rowCount] = uint64(want)
 			s.out.emit(r, want-was, out)
 		}
 	}
+}
+
+func (s *setOp) persist(p *state.Persist) {
+	s.left.persist(p)
+	s.right.persist(p)
 }
 
 func (s *setOp) StateBytes() int64 { return s.left.bytes() + s.right.bytes() }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/expr"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -89,7 +90,7 @@ func newLookup(env Env, op *Lookup) (*lookup, error) {
 			return nil, err
 		}
 	}
-	x.right = newMultimap(env.In[1], op.RightKeys, rowPlain)
+	x.right = newMultimap(env.memory(), env.In[1], op.RightKeys, rowPlain)
 	x.left.types = env.In[0]
 	x.keys, x.rows = make([]uint64, batch.BlockRows), make([]uint64, batch.BlockRows)
 	x.sel = make([]uint32, 0, batch.BlockRows)
@@ -145,7 +146,7 @@ func (x *lookup) block(st *Step, b *batch.Batch, out Emitter) {
 		if g == 0 {
 			continue
 		}
-		for r := x.right.group(g).head; r != 0 && !st.Stopped(); {
+		for r := x.right.group(g).head(); r != 0 && !st.Stopped(); {
 			w := x.right.row(r)
 			if n := int64(w[rowWeight]); n != 0 {
 				x.mine, x.theirs = append(x.mine, uint32(i)), append(x.theirs, r)
@@ -210,6 +211,11 @@ func (x *lookup) emitLone(b *batch.Batch, out Emitter) {
 	}
 	x.out = batch.Batch{Cols: append(append(x.out.Cols[:0], b.Cols...), x.nulls...), N: b.N, Sel: x.sel, Weights: b.Weights}
 	out.Emit(&x.out)
+}
+
+func (x *lookup) persist(p *state.Persist) {
+	atRest(p, "rows to look up", x.left.n)
+	x.right.persist(p)
 }
 
 // StateBytes implements Operator.

@@ -77,6 +77,10 @@ func (p *Persist) open(image []byte) {
 	p.buf = fixed
 }
 
+// Checks reports whether what must hold between steps is to be checked, at whatever
+// price: see Memory.Check.
+func (p *Persist) Checks() bool { return p.mem.Check }
+
 // Loading reports the direction.
 func (p *Persist) Loading() bool { return p.loading }
 
