@@ -68,7 +68,7 @@ func rows(ts []types.Type, s string) oracle.Table {
 type steps struct {
 	t    *testing.T
 	spec *flow.Spec
-	runs []*flow.Group
+	runs []stepper
 	n    int64
 }
 
@@ -76,11 +76,7 @@ func newSteps(t *testing.T, spec *flow.Spec) *steps {
 	t.Helper()
 	s := &steps{t: t, spec: spec}
 	for _, w := range []int{1, 2, 5} {
-		g, err := flow.New(spec, flow.Options{Workers: w})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.runs = append(s.runs, g)
+		s.runs = append(s.runs, newStepper(t, spec, flow.Options{Workers: w}))
 	}
 	return s
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -48,14 +49,19 @@ type finalize struct {
 
 func newFinalize(env Env, op *Finalize) *finalize {
 	f := &finalize{
-		Finalize: *op, marks: env.Marks, m: newMultimap(env.In[0], []int{op.Col}, rowPlain),
+		Finalize: *op, marks: env.Marks, m: newMultimap(env.memory(), env.In[0], []int{op.Col}, rowPlain),
 		keys: make([]uint64, batch.BlockRows), rows: make([]uint64, batch.BlockRows),
-		cal: newDueList(calendarWidth(env.In[0][op.Col], 0)),
+		cal: newDueList(env.memory(), calendarWidth(env.In[0][op.Col], 0)),
 	}
 	f.m.t.trackBorn = true
 	f.out = newStored(f.m.rowStore, env.Out)
 	f.drop.m = f.m
 	return f
+}
+
+func (f *finalize) persist(p *state.Persist) {
+	f.m.persist(p)
+	f.cal.persist(p)
 }
 
 func (f *finalize) Push(_ *Step, _ int, b *batch.Batch, _ Emitter) {
@@ -66,8 +72,8 @@ func (f *finalize) Push(_ *Step, _ int, b *batch.Batch, _ Emitter) {
 
 // time returns the time of group g, false if it has no rows or none.
 func (f *finalize) time(g uint64) (int64, bool) {
-	head := f.m.group(uint32(g)).head
-	if head == 0 || f.m.group(uint32(g)).rows == freedGroup {
+	head := f.m.group(uint32(g)).head()
+	if head == 0 || f.m.group(uint32(g)).rows() == freedGroup {
 		return 0, false
 	}
 	w := f.m.row(head)
@@ -103,7 +109,7 @@ func (f *finalize) emitDue(st *Step, out Emitter) {
 		if st.Stopped() {
 			return
 		}
-		for r := f.m.group(g).head; r != 0; r = next(f.m.row(r)) {
+		for r := f.m.group(g).head(); r != 0; r = next(f.m.row(r)) {
 			if w := int64(f.m.row(r)[rowWeight]); w != 0 {
 				f.out.emit(r, w, out)
 				f.drop.add(r)

@@ -1,6 +1,10 @@
 package flow
 
-import "math"
+import (
+	"math"
+
+	"github.com/tidemill/tidemill/internal/state"
+)
 
 // dueList is a calendar whose entries come in the very step in which the mark passes
 // their time. Entries lie by their exact time as long as there are few different ones,
@@ -14,8 +18,14 @@ type dueList struct {
 	edge      int64 // entries below it are near
 }
 
-func newDueList(width int64) *dueList {
-	return &dueList{far: newCalendar(width), near: newCalendar(1), edge: math.MinInt64}
+func newDueList(mem *state.Memory, width int64) *dueList {
+	return &dueList{far: newCalendar(mem, width), near: newCalendar(mem, 1), edge: math.MinInt64}
+}
+
+func (d *dueList) persist(p *state.Persist) {
+	d.far.persist(p)
+	d.near.persist(p)
+	state.Num(p, &d.edge)
 }
 
 // fewTimes is how many different times may lie by their exact time ahead of the mark.
@@ -23,7 +33,7 @@ const fewTimes = 1024
 
 // add puts entry x down under time t.
 func (d *dueList) add(t int64, x uint64) {
-	if t < d.edge || len(d.near.order) < fewTimes {
+	if t < d.edge || d.near.days() < fewTimes {
 		d.near.add(t, x)
 	} else {
 		d.far.add(t, x)
@@ -54,4 +64,4 @@ func (d *dueList) due(m int64, time func(x uint64) (int64, bool), fn func(x uint
 	d.near.due(m, fn)
 }
 
-func (d *dueList) bytes() int64 { return d.far.bytes + d.near.bytes }
+func (d *dueList) bytes() int64 { return d.far.bytes() + d.near.bytes() }

@@ -96,6 +96,10 @@ func (m *matcher) condSlot(v, s int) error {
 		return nil
 	case GiveTotal:
 		if slot.Agg.Vars != m.all() {
+			if m.totals[s] == nil {
+				m.tallyAt[s] = m.tallies
+				m.tallies++
+			}
 			m.track(pattern.Track{Kind: pattern.Every, Vars: slot.Agg.Vars, Rows: 1})
 		}
 		if m.totals[s] == nil {
@@ -178,7 +182,7 @@ type matchAt struct {
 // over of a block is computed by testBlock.
 func (m *matcher) testRows(st *Step, p *matchPart, from, to int64) {
 	for pos := from; pos < to; pos++ {
-		p.bits = append(p.bits, ^m.tested)
+		p.bits = p.in.bits.Push(p.bits, ^m.tested)
 		if m.tested == 0 {
 			continue
 		}
@@ -212,7 +216,7 @@ func (m *matcher) testBlock(st *Step) {
 		}
 		for _, k := range c.near.Select(&st.Ctx, &m.block) {
 			a := &m.blockAt[k]
-			a.part.bits[a.pos-a.part.bitBase] |= 1 << v
+			a.part.fit(a.pos, v)
 		}
 		for _, e := range st.Ctx.Errs {
 			a := &m.blockAt[e.Row]
@@ -259,11 +263,11 @@ func (m *matcher) fill(dst *batch.Column, slot *MatchSlot, ids []uint32) {
 // Test implements pattern.Tester for the row m.pos.
 func (m *matcher) Test(v int, hist int32, regs []int64) bool {
 	p := m.part
-	if i := m.pos - p.bitBase; i < int64(len(p.faults)) && p.faults[i]>>v&1 != 0 {
+	if p.faults.Len() > 0 && p.faulted(m.pos)>>v&1 != 0 {
 		m.faulty(v, hist, regs)
 		return false
 	}
-	if p.bits[m.pos-p.bitBase]>>v&1 == 0 {
+	if p.fits(m.pos)>>v&1 == 0 {
 		return false
 	}
 	c := &m.conds[v]

@@ -90,7 +90,7 @@ func (o *matchOut) place(r MatchRow) int {
 // lost shows a row of no match.
 func (o *matchOut) lost(p *matchPart, pos int64) {
 	o.gone = append(o.gone, p.id(pos))
-	o.goneOf = append(o.goneOf, matchOwner{p, int32(len(p.recs))})
+	o.goneOf = append(o.goneOf, matchOwner{p, int32(p.records())})
 }
 
 // match shows a match that begins at position start; one without rows is shown as
@@ -120,7 +120,7 @@ func (o *matchOut) match(p *matchPart, start int64, taken []pattern.Taken) {
 			at += int64(i)
 		}
 		o.pass = append(o.pass, p.id(at))
-		o.owner = append(o.owner, matchOwner{p, int32(len(p.recs))})
+		o.owner = append(o.owner, matchOwner{p, int32(p.records())})
 	}
 	for l := range o.locs {
 		o.locate(&o.locs[l], taken)
@@ -311,7 +311,9 @@ func (o *matchOut) withhold(st *Step, lo, hi int) {
 		bad.Set(e.Row)
 		w := o.owner[lo+e.Row]
 		f := matchFail{rec: w.rec, id: o.pass[lo+e.Row], err: e.Err}
-		w.part.fails = append(w.part.fails, f)
+		if !o.m.Final {
+			w.part.addFail(f)
+		}
 		o.m.report(st, f, 1)
 	}
 	st.Ctx.Errs = st.Ctx.Errs[:0]

@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 )
 
 // matchRetract is Match over rows that come and go: its output is always that of one
@@ -18,30 +19,22 @@ import (
 type matchRetract struct {
 	*matcher
 	m     *multimap
-	parts [][]matchPart
+	parts *partStore
 	keys  []uint64
 	hash  []uint64
 	outs  *rowStore // what has been emitted; the header word links the rows of a record
 	was   []uint32  // rows of outs that no longer hold
 	stale []touchedRow
-	tail  []uint32
-	bits  []uint64
+	tail  []uint64
 	diff  *batch.Builder
 	cons  batch.Consolidator
 	given stored
 	all   []int
-	since int // searches that left no record
-	held  int64
+	since int   // searches that left no record
+	held  int64 // rows
 	extra int64
 	now   *matchPart
 	out   Emitter
-}
-
-// matchRec is what one search left, or several that gave nothing.
-type matchRec struct {
-	next, number, covered int64 // of the partition, behind it
-	horizon               int64 // highest position that this search and all before it looked at
-	out                   uint32
 }
 
 // recEvery is after how many searches that gave nothing a record is kept, so that a
@@ -49,18 +42,26 @@ type matchRec struct {
 const recEvery = 64
 
 func newMatchRetract(env Env, op *Match) (Operator, error) {
-	mm := newMultimap(env.In[0], op.Partition, rowCounted)
+	mm := newMultimap(env.memory(), env.In[0], op.Partition, rowCounted)
 	mm.trackR = true
 	m, err := newMatcher(env, op, mm.rowStore)
 	if err != nil {
 		return nil, err
 	}
 	r := &matchRetract{matcher: m, m: mm, keys: make([]uint64, batch.BlockRows), hash: make([]uint64, batch.BlockRows),
-		outs: newRowStore(env.Out, 1), diff: batch.NewBuilder(env.Out), all: allColumns(env.Out)}
+		outs: newRowStore(env.memory(), env.Out, 1), diff: batch.NewBuilder(env.Out), all: allColumns(env.Out)}
 	r.given = newStored(r.outs, env.Out)
 	m.sink = r
 	m.show.given = r.give
+	r.parts = newPartStore(env.memory(), true)
 	return r, nil
+}
+
+func (r *matchRetract) persist(p *state.Persist) {
+	r.m.persist(p)
+	r.outs.persist(p)
+	r.parts.persist(p)
+	state.Num(p, &r.held)
 }
 
 // Push implements Operator.
@@ -68,13 +69,6 @@ func (r *matchRetract) Push(_ *Step, _ int, b *batch.Batch, _ Emitter) {
 	r.keys = batch.HashRows(r.keys[:cap(r.keys)], b, r.Partition)
 	r.hash = batch.HashRows(r.hash[:cap(r.hash)], b, r.m.all)
 	r.m.addAll(r.keys, r.hash, b, nil, nil)
-}
-
-func (r *matchRetract) part(g uint32) *matchPart {
-	for int(g>>groupChunkBits) >= len(r.parts) {
-		r.parts = append(r.parts, make([]matchPart, 1<<groupChunkBits))
-	}
-	return &r.parts[g>>groupChunkBits][g&(1<<groupChunkBits-1)]
 }
 
 func (r *matchRetract) groupOf(row uint32) uint32 { return uint32(r.m.row(row)[rowGroup] >> 32) }
@@ -85,17 +79,16 @@ func (r *matchRetract) Flush(st *Step, out Emitter) {
 	r.collect()
 	// What no longer holds is known before anything new is given: without any, all
 	// that is new can be emitted at once.
-	var dirty []*matchPart
 	for rest := r.stale; len(rest) > 0; {
 		g := r.groupOf(rest[0].row)
 		n := sort.Search(len(rest), func(i int) bool { return r.groupOf(rest[i].row) != g })
-		p := r.part(g)
-		r.held -= p.bytes()
+		p := r.parts.load(g)
+		r.held -= int64(p.seq.Len())
 		r.rewind(st, p, r.splice(p, rest[:n]))
-		dirty = append(dirty, p)
+		r.held += int64(p.seq.Len())
 		rest = rest[n:]
 	}
-	for _, p := range dirty {
+	for _, p := range r.parts.loaded {
 		if st.Stopped() {
 			return
 		}
@@ -106,12 +99,12 @@ func (r *matchRetract) Flush(st *Step, out Emitter) {
 	}
 	r.show.flush(st)
 	r.emitDiff(out)
-	for _, p := range dirty {
-		if len(p.seq) == 0 {
+	for _, p := range r.parts.loaded {
+		if p.seq.Len() == 0 {
 			p.reset()
 		}
-		r.held += p.bytes()
 	}
+	r.parts.unload()
 	for _, id := range r.was {
 		r.outs.release(id)
 	}
@@ -139,61 +132,54 @@ func (r *matchRetract) collect() {
 // splice brings the rows of p up to date with the changed ones, which are in order, and
 // returns the first position that may differ.
 func (r *matchRetract) splice(p *matchPart, changed []touchedRow) int64 {
-	first := sort.Search(len(p.seq), func(i int) bool { return r.compareRows(p.seq[i], changed[0].row) >= 0 })
-	r.tail = append(r.tail[:0], p.seq[first:]...)
-	p.seq = p.seq[:first]
+	lists := p.in.lists
+	first := sort.Search(p.seq.Len(), func(i int) bool { return r.compareRows(uint32(lists.At(p.seq, i)), changed[0].row) >= 0 })
+	r.tail = lists.Read(r.tail[:0], p.seq, first, p.seq.Len())
+	p.seq = lists.Truncate(p.seq, first)
 	rest := r.tail
 	for _, t := range changed {
-		if n := sort.Search(len(rest), func(i int) bool { return r.compareRows(rest[i], t.row) >= 0 }); n > 0 {
-			p.seq, rest = append(p.seq, rest[:n]...), rest[n:]
+		if n := sort.Search(len(rest), func(i int) bool { return r.compareRows(uint32(rest[i]), t.row) >= 0 }); n > 0 {
+			p.seq, rest = lists.Append(p.seq, rest[:n]), rest[n:]
 		}
-		for len(rest) > 0 && rest[0] == t.row {
+		for len(rest) > 0 && uint32(rest[0]) == t.row {
 			rest = rest[1:]
 		}
 		for range max(int64(r.m.row(t.row)[rowWeight]), 0) {
-			p.seq = append(p.seq, t.row)
+			p.add(t.row)
 		}
 	}
-	p.seq = append(p.seq, rest...)
+	p.seq = lists.Append(p.seq, rest)
 	return int64(first)
 }
 
 // rewind forgets the searches of p that looked at position changed or behind it.
 func (r *matchRetract) rewind(st *Step, p *matchPart, changed int64) {
-	n := sort.Search(len(p.recs), func(i int) bool { return p.recs[i].horizon >= changed })
-	for _, rec := range p.recs[n:] {
-		for id := rec.out; id != 0; id = uint32(r.outs.row(id)[0]) {
+	n := sort.Search(p.records(), func(i int) bool { return p.horizon(i) >= changed })
+	for i := n; i < p.records(); i++ {
+		for id := p.rec(i).out; id != 0; id = uint32(r.outs.row(id)[0]) {
 			r.was = append(r.was, id)
 		}
 	}
-	kept := p.fails[:0]
-	for _, x := range p.fails {
-		if x.rec < int32(n) {
-			kept = append(kept, x)
-		} else {
-			r.report(st, x, -1)
-		}
-	}
-	p.fails = kept
-	p.recs = p.recs[:n]
+	p.cutFails(int32(n), func(x matchFail) { r.report(st, x, -1) })
+	p.cutRecs(n)
 	last := matchRec{horizon: -1}
 	if n > 0 {
-		last = p.recs[n-1]
+		last = p.rec(n - 1)
 	}
 	p.next, p.number, p.covered = last.next, last.number, last.covered
 }
 
 // search searches p from where it was rewound to.
 func (r *matchRetract) search(st *Step, p *matchPart) {
-	p.bits, p.bitBase, p.faults = r.bits[:0], p.next, nil
+	p.bitBase = p.next
 	r.testRows(st, p, p.next, p.end())
 	r.testBlock(st)
 	r.horizon, r.since, r.now = -1, 0, p
-	if n := len(p.recs); n > 0 {
-		r.horizon = p.recs[n-1].horizon
+	if n := p.records(); n > 0 {
+		r.horizon = p.horizon(n - 1)
 	}
 	r.run(st, p, true, NoMark)
-	r.bits, p.bits, p.faults = p.bits, nil, nil
+	p.dropBits()
 }
 
 // concluded implements matchSink.
@@ -202,14 +188,14 @@ func (r *matchRetract) concluded(p *matchPart, shown bool) {
 		return
 	}
 	r.since = 0
-	rec := int32(len(p.recs))
+	rec := int32(p.records())
 	for _, x := range r.failed {
 		x.rec = rec
 		r.report(r.st, x, 1)
-		p.fails = append(p.fails, x)
+		p.addFail(x)
 	}
 	r.failed = r.failed[:0]
-	p.recs = append(p.recs, matchRec{next: p.next, number: p.number, covered: p.covered, horizon: r.horizon})
+	p.addRec(matchRec{next: p.next, number: p.number, covered: p.covered, horizon: r.horizon})
 }
 
 // give takes a block of output rows: it is stored, so that it can be withdrawn, and
@@ -218,12 +204,9 @@ func (r *matchRetract) give(b *batch.Batch, owners []matchOwner) {
 	for k, n := 0, b.Len(); k < n; k++ {
 		i := b.Row(k)
 		id := r.outs.alloc()
-		w := r.outs.row(id)
+		w := r.outs.edit(id)
 		r.outs.write(w, b, r.all, i)
-		o := owners[i]
-		rec := &o.part.recs[o.rec]
-		w[0] = uint64(rec.out)
-		rec.out = id
+		w[0] = uint64(owners[i].part.give(owners[i].rec, id))
 	}
 	if len(r.was) == 0 {
 		r.out.Emit(b)
@@ -258,18 +241,9 @@ func (d diffEmitter) Emit(b *batch.Batch) { d.to.AppendBatch(b) }
 
 // StateBytes implements Operator.
 func (r *matchRetract) StateBytes() int64 {
-	const partBytes = 200
-	return r.m.bytes() + r.outs.bytes() + int64(len(r.parts))<<groupChunkBits*partBytes + r.held + r.extra +
-		int64(cap(r.stale))*32 + int64(cap(r.tail)+cap(r.was))*4 + int64(cap(r.bits))*8 + r.diff.SizeBytes()
+	return r.m.bytes() + r.outs.bytes() + r.parts.bytes() + r.extra +
+		int64(cap(r.stale))*32 + int64(cap(r.tail))*8 + int64(cap(r.was))*4 + r.diff.SizeBytes()
 }
 
 // rowsHeld implements holder.
-func (r *matchRetract) rowsHeld() int64 {
-	n := int64(0)
-	for _, chunk := range r.parts {
-		for i := range chunk {
-			n += int64(len(chunk[i].seq))
-		}
-	}
-	return n
-}
+func (r *matchRetract) rowsHeld() int64 { return r.held }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/pattern"
-	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -32,11 +31,10 @@ type matcher struct {
 	lookahead int64    // and how many after it
 	numbered  bool
 
-	// Searches that are open, by number less 1, and the numbers of those that are not.
-	searches []*matchSearch
-	idle     []int32
-	serials  int64
-	memory   int64 // bytes of all searches but the one being run
+	idle    []*matchSearch // for use
+	serials int64
+	tallyAt []int // by slot: index in a search's tallys, -1 if it has none
+	tallies int   // of a search
 
 	// Of the row being fed.
 	st    *Step
@@ -66,57 +64,11 @@ type matchSink interface {
 	concluded(p *matchPart, shown bool)
 }
 
-// matchSearch is a search and where it started.
-type matchSearch struct {
-	pattern.Search
-	start  int64
-	serial int64 // no other search of this operator has it
-}
-
 // matchFail is an error in a row.
 type matchFail struct {
 	rec int32 // of the partition
 	id  uint32
 	err *types.Error
-}
-
-// matchPart is one partition: its rows in order and the search in it.
-type matchPart struct {
-	seq     []uint32 // row numbers, from position base on; a row of weight 2 is there twice
-	base    int64
-	bits    []uint64 // by row from position bitBase: variables whose near condition is true
-	faults  []uint64 // variables whose near condition has an error; nil: none has
-	bitBase int64
-	next    int64 // where the next search begins, or the open one began
-	number  int64 // matches so far
-	covered int64 // end of the rows that are in a match
-	search  int32 // number of the open search, 0 if none
-
-	key   state.Ref // final
-	count int64     // final: rows in seq from live on, and rows that wait for the mark
-	live  int64     // final: rows before it are freed
-	due   int64     // final: when the open search is in the calendar
-
-	recs  []matchRec  // retracting: what came of the searches, in order
-	fails []matchFail // retracting: errors, by rec
-}
-
-func (p *matchPart) end() int64 { return p.base + int64(len(p.seq)) }
-
-// id returns the row at a position, 0 if there is none.
-func (p *matchPart) id(pos int64) uint32 {
-	if i := pos - p.base; i >= 0 && i < int64(len(p.seq)) {
-		return p.seq[i]
-	}
-	return 0
-}
-
-// fault notes that the condition of v cannot be computed for a row.
-func (p *matchPart) fault(pos int64, v int) {
-	for len(p.faults) < len(p.bits) {
-		p.faults = append(p.faults, 0)
-	}
-	p.faults[pos-p.bitBase] |= 1 << v
 }
 
 func newMatcher(env Env, op *Match, rows *rowStore) (*matcher, error) {
@@ -125,7 +77,7 @@ func newMatcher(env Env, op *Match, rows *rowStore) (*matcher, error) {
 	if m.prog, err = pattern.Compile(op.Pattern); err != nil {
 		return nil, &types.Error{Code: types.CodeTooComplex, Message: err.Error()}
 	}
-	m.totals = make([]*tally, len(op.Slots))
+	m.totals, m.tallyAt = make([]*tally, len(op.Slots)), make([]int, len(op.Slots))
 	if err := m.conditions(); err != nil {
 		return nil, err
 	}
@@ -175,48 +127,33 @@ func (m *matcher) stopped() bool {
 func (m *matcher) run(st *Step, p *matchPart, ended bool, mark int64) {
 	m.st, m.part = st, p
 	m.mach.Forget()
-	m.weigh(p, -1)
-	defer m.weigh(p, 1)
 	limit := p.end()
 	if !ended {
 		limit -= m.lookahead
 	}
 	for !m.stopped() {
-		if p.search == 0 && !m.begin(p, limit) {
+		if p.search == nil && !m.begin(p, limit) {
 			break
 		}
-		m.open = m.searches[p.search-1]
+		m.open = p.search
 		before := m.open.Steps()
 		over, why := m.feed(p, limit, ended, mark)
 		m.work += m.open.Steps() - before
 		if !over {
 			break
 		}
-		s := p.search
 		m.conclude(p, why)
-		m.weigh(p, 1)
-		p.search = 0
-		m.idle = append(m.idle, s)
+		m.spareSearch(p.search)
+		p.search = nil
 	}
 	m.part, m.open = nil, nil
 }
-
-// weigh keeps account of the memory of p's open search, which is taken out (sign -1)
-// while it is run.
-func (m *matcher) weigh(p *matchPart, sign int64) {
-	if p.search != 0 {
-		m.memory += sign * (m.searches[p.search-1].Bytes() + searchBytes)
-	}
-}
-
-// searchBytes is about what a search takes besides its lists.
-const searchBytes = 300
 
 // begin opens the search at the next row that may start a match; false if no such
 // row is there.
 func (m *matcher) begin(p *matchPart, limit int64) bool {
 	if first := m.prog.First(); !m.prog.Nullable() {
-		for p.next < limit && p.bits[p.next-p.bitBase]&first == 0 && p.faults == nil {
+		for p.next < limit && p.fits(p.next)&first == 0 && p.faults.Len() == 0 {
 			m.work++
 			m.horizon = max(m.horizon, p.next+m.lookahead)
 			p.next++
@@ -226,19 +163,35 @@ func (m *matcher) begin(p *matchPart, limit int64) bool {
 	if p.next >= limit {
 		return false
 	}
-	if n := len(m.idle); n > 0 {
-		p.search = m.idle[n-1]
-		m.idle = m.idle[:n-1]
-		m.weigh(p, -1)
-	} else {
-		m.searches = append(m.searches, &matchSearch{})
-		p.search = int32(len(m.searches))
-	}
-	s := m.searches[p.search-1]
-	m.serials++
-	s.start, s.serial = p.next, m.serials
+	s := m.newSearch()
+	s.start, s.changed, p.search = p.next, true, s
 	m.mach.Begin(&s.Search, p.next)
 	return true
+}
+
+// maxIdleSearches and idleSearchBytes bound the memory kept for searches to come.
+const (
+	maxIdleSearches = 256
+	idleSearchBytes = 64 << 10
+)
+
+// newSearch returns a search to begin or load.
+func (m *matcher) newSearch() *matchSearch {
+	s := &matchSearch{tallys: make([]tallyAt, m.tallies)}
+	if n := len(m.idle); n > 0 {
+		s, m.idle = m.idle[n-1], m.idle[:n-1]
+		clear(s.tallys)
+	}
+	m.serials++
+	s.serial, s.changed = m.serials, false
+	return s
+}
+
+// spareSearch takes a search that is not needed any more.
+func (m *matcher) spareSearch(s *matchSearch) {
+	if len(m.idle) < maxIdleSearches && s.size() < idleSearchBytes {
+		m.idle = append(m.idle, s)
+	}
 }
 
 // lost shows a row that is in no match.
@@ -263,7 +216,7 @@ func (m *matcher) feed(p *matchPart, limit int64, ended bool, mark int64) (over 
 			m.horizon = max(m.horizon, m.pos+m.lookahead)
 			break
 		}
-		m.noted = 0
+		m.noted, s.changed = 0, true
 		if over, why = m.mach.Feed(&s.Search, m); over {
 			break
 		}
@@ -326,7 +279,7 @@ func (m *matcher) conclude(p *matchPart, why pattern.Limit) {
 			Detail: fmt.Sprintf("The search that began at the row gave up after %d rows and goes on behind them.", s.Rows())})
 		p.next = s.start + max(int64(s.Rows()), 1)
 	case !ok:
-		if p.faults == nil { // errors are noted by every search
+		if p.faults.Len() == 0 { // errors are noted by every search
 			m.mach.Failed(&s.Search, s.start)
 		}
 		shown = m.Unmatched && m.lost(p, s.start)
@@ -420,7 +373,10 @@ func (m *matcher) report(st *Step, f matchFail, weight int64) {
 
 // bytes is the memory of the searches and tallies.
 func (m *matcher) bytes() int64 {
-	n := m.memory + int64(cap(m.searches))*8
+	n := int64(0)
+	for _, s := range m.idle {
+		n += s.size()
+	}
 	for _, t := range m.totals {
 		if t != nil {
 			n += t.bytes()

@@ -203,14 +203,10 @@ func TestMatchesUnderChange(t *testing.T) {
 		p := &patterns{t: t}
 		out := p.draw(false)
 		spec := unary(matchIn, p.op, out)
-		groups := map[int]*flow.Group{}
+		groups := map[int]stepper{}
 		held := map[int]oracle.Table{}
 		for _, w := range []int{1, 3} {
-			g, err := flow.New(spec, flow.Options{Workers: w})
-			if err != nil {
-				t.Fatal(err)
-			}
-			groups[w] = g
+			groups[w] = newStepper(t, spec, flow.Options{Workers: w})
 		}
 		var all oracle.Table
 		for n := range 4 {
@@ -244,7 +240,7 @@ func wantMatches(t *rapid.T, spec *flow.Spec, all oracle.Table) oracle.Table {
 	return res.Outputs["out"]
 }
 
-func stepMatches(t *rapid.T, g *flow.Group, n int64, changes oracle.Table, block int, marks []int64) (oracle.Table, []int64) {
+func stepMatches(t *rapid.T, g stepper, n int64, changes oracle.Table, block int, marks []int64) (oracle.Table, []int64) {
 	f := flow.Feed{Rel: "l", Marks: marks}
 	for lo := 0; lo < len(changes); lo += block {
 		f.Blocks = append(f.Blocks, oracle.ToBatch(matchIn, changes[lo:min(lo+block, len(changes))]))
@@ -265,16 +261,13 @@ func TestFinalMatches(t *testing.T) {
 		spec := unary(matchIn, p.op, out)
 		spec.Nodes[0].Op = &flow.Input{Rel: "l", AppendOnly: true}
 		for _, w := range []int{1, 3} {
-			g, err := flow.New(spec, flow.Options{Workers: w})
-			if err != nil {
-				t.Fatal(err)
-			}
+			g := newStepper(t, spec, flow.Options{Workers: w})
 			var all, given oracle.Table
 			var promised []int64
 			mark := int64(0)
 			for n := range 6 {
 				if n == 5 {
-					flow.FinishInputs(g)
+					finishInputs(g)
 				}
 				var rows oracle.Table
 				for range p.n(0, 5, "rows") {

@@ -371,7 +371,7 @@ func (c *circuits) feeds(t *rapid.T, step history) []flow.Feed {
 
 // runner is a group and the outputs that it has accumulated.
 type runner struct {
-	group *flow.Group
+	group stepper
 	step  int64
 	sum   map[string]oracle.Table
 	errs  map[string]int64
@@ -379,11 +379,7 @@ type runner struct {
 }
 
 func newRunner(t rapid.TB, spec *flow.Spec, workers int) *runner {
-	g, err := flow.New(spec, flow.Options{Workers: workers})
-	if err != nil {
-		t.Fatalf("build circuit: %v\n%s", err, spec.Explain(flow.ExplainOptions{}))
-	}
-	return &runner{group: g, sum: map[string]oracle.Table{}}
+	return &runner{group: newStepper(t, spec, flow.Options{Workers: workers}), sum: map[string]oracle.Table{}}
 }
 
 func (r *runner) run(t rapid.TB, in []flow.Feed) []flow.Result {

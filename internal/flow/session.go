@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -53,15 +54,22 @@ const (
 )
 
 func newSession(env Env, op *Session) *session {
-	x := &session{Session: *op, node: env.Node, marks: env.Marks, cal: newDueList(asOfDay(env.In[0][op.Time]))}
+	x := &session{Session: *op, node: env.Node, marks: env.Marks, planned: newAgenda(env.memory()), cal: newDueList(env.memory(), asOfDay(env.In[0][op.Time]))}
 	x.s = asOfSide{types: env.In[0], keys: op.Partition, time: op.Time}
-	x.s.open(sessionWords)
+	x.s.open(env.memory(), sessionWords)
+	newGroupTable(env.memory(), x.s.m)
 	x.keys, x.rows = make([]uint64, batch.BlockRows), make([]uint64, batch.BlockRows)
 	x.sel = make([]uint32, 0, batch.BlockRows)
 	x.ids, x.weights = make([]uint32, 0, batch.BlockRows), make([]int64, 0, batch.BlockRows)
 	x.begins, x.ends = make([]int64, 0, batch.BlockRows), make([]int64, 0, batch.BlockRows)
 	x.out.Cols = typedColumns(env.Out)
 	return x
+}
+
+func (x *session) persist(p *state.Persist) {
+	x.s.persist(p)
+	x.cal.persist(p)
+	x.planned.persist(p)
 }
 
 // Push implements Operator.
@@ -100,15 +108,15 @@ func (x *session) Flush(st *Step, out Emitter) {
 	m := x.s.m
 	x.changes = x.changes[:0]
 	for _, t := range m.touchedR {
-		w := m.row(t.row)
+		w := m.edit(t.row)
 		w[asOfHash] = t.hash
 		g := uint32(w[rowGroup] >> 32)
 		root := x.s.root(g)
 		switch was, is := t.old > 0, int64(w[rowWeight]) > 0; {
 		case is && !was:
-			*root = x.s.insert(*root, t.row)
+			x.s.setRoot(g, x.s.insert(root, t.row))
 		case was && !is:
-			*root = x.s.remove(*root, t.row)
+			x.s.setRoot(g, x.s.remove(root, t.row))
 			x.renew(t.row, 0, 0, out)
 		}
 		x.changes = append(x.changes, sessionChange{g, x.s.raw(t.row)})
@@ -134,7 +142,7 @@ func (x *session) Flush(st *Step, out Emitter) {
 // is or was linked to it, of its own rows, and of the next ones likewise. It leaves out
 // those up to time done and returns up to where all is up to date.
 func (x *session) change(c sessionChange, done int64, out Emitter) int64 {
-	root := *x.s.root(c.g)
+	root := x.s.root(c.g)
 	if p := x.s.last(root, c.at, true); p != 0 {
 		if t := x.s.raw(p); c.at-t < x.Gap && t > done {
 			done = x.walk(c.g, root, p, out)
@@ -198,7 +206,7 @@ func (x *session) renewRange(root uint32, first, last int64, out Emitter) {
 
 // renew emits what a row gives now, with session [start, end), less what it gave.
 func (x *session) renew(row uint32, start, end int64, out Emitter) {
-	w := x.s.m.row(row)
+	w := x.s.m.edit(row)
 	is, was := max(int64(w[rowWeight]), 0), int64(w[rowCount])
 	if was != 0 && (is == 0 || int64(w[sessionStart]) != start || int64(w[sessionEnd]) != end) {
 		x.give(row, int64(w[sessionStart]), int64(w[sessionEnd]), -was, out)
@@ -253,11 +261,11 @@ func (x *session) forget(st *Step) {
 	}
 	x.due = x.due[:0]
 	x.cal.due(limit, func(g uint64) (int64, bool) {
-		p := *x.planned.at(uint32(g))
+		p := x.planned.at(uint32(g))
 		return p, p != notPlanned
 	}, func(g uint64) {
-		if p := x.planned.at(uint32(g)); *p < limit {
-			*p = notPlanned
+		if x.planned.at(uint32(g)) < limit {
+			x.planned.set(uint32(g), notPlanned)
 			x.due = append(x.due, uint32(g))
 		}
 	})
@@ -271,8 +279,8 @@ func (x *session) forget(st *Step) {
 
 // forgetGroup drops from group g the sessions that end below limit, and plans the next.
 func (x *session) forgetGroup(g uint32, limit int64) {
-	for *x.s.root(g) != 0 {
-		first, _ := x.s.ends(*x.s.root(g))
+	for x.s.root(g) != 0 {
+		first, _ := x.s.ends(x.s.root(g))
 		if end := int64(x.s.m.row(first)[sessionEnd]); end >= limit {
 			x.plan(g, end)
 			return
@@ -283,5 +291,5 @@ func (x *session) forgetGroup(g uint32, limit int64) {
 
 // StateBytes implements Operator.
 func (x *session) StateBytes() int64 {
-	return x.s.m.bytes() + x.cal.bytes() + int64(len(x.s.roots))<<groupChunkBits*4 + x.planned.bytes() + int64(cap(x.changes))*16
+	return x.s.m.bytes() + x.cal.bytes() + x.s.roots.bytes() + x.planned.bytes() + int64(cap(x.changes))*16
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -68,10 +69,9 @@ func wakeAt(t int64) int64 {
 type timeFilter struct {
 	TimeFilter
 	rows  *rowStore
-	index index
+	index *state.Index
 	all   []int
-	cal   *calendar
-	heap  timeHeap
+	wait  waiting // for the time of the next change
 	now   int64
 	hash  []uint64
 	sel   []uint32
@@ -99,8 +99,8 @@ const (
 
 func newTimeFilter(env Env, op *TimeFilter) *timeFilter {
 	f := &timeFilter{
-		TimeFilter: *op, rows: newRowStore(env.In[0], tfWords), all: allColumns(env.In[0]),
-		cal: newCalendar(1 << 20), now: math.MinInt64,
+		TimeFilter: *op, rows: newRowStore(env.memory(), env.In[0], tfWords), all: allColumns(env.In[0]),
+		wait: newWaiting(env.memory(), 1<<20), now: math.MinInt64, index: state.NewIndex(env.memory()),
 		hash: make([]uint64, batch.BlockRows), sel: make([]uint32, 0, batch.BlockRows),
 	}
 	f.out = newStored(f.rows, env.Out)
@@ -165,8 +165,8 @@ func (f *timeFilter) waits(hash uint64, b *batch.Batch, i int) bool {
 }
 
 func (f *timeFilter) find(hash uint64, b *batch.Batch, i int) uint32 {
-	p := f.index.probe(hash)
-	for id := p.next(); id != 0; id = p.next() {
+	p := f.index.Probe(hash)
+	for id := p.Next(); id != 0; id = p.Next() {
 		if f.rows.same(f.rows.row(id), b, f.all, i) {
 			return id
 		}
@@ -180,17 +180,17 @@ func (f *timeFilter) change(hash uint64, b *batch.Batch, i int, from, until int6
 	id := f.find(hash, b, i)
 	if id == 0 {
 		id = f.rows.alloc()
-		w := f.rows.row(id)
+		w := f.rows.edit(id)
 		f.rows.write(w, b, f.all, i)
 		w[tfHash], w[tfState] = hash, tfIn
 		due := until
 		if from > f.now {
 			w[tfState], due = tfWaiting, from
 		}
-		f.index.add(hash, id)
-		f.plan(due, id)
+		f.index.Add(hash, id)
+		f.wait.add(due, uint64(id))
 	}
-	w := f.rows.row(id)
+	w := f.rows.edit(id)
 	w[tfWeight] += uint64(b.Weight(i))
 	if w[tfWeight] == 0 {
 		f.dead = append(f.dead, id)
@@ -198,25 +198,19 @@ func (f *timeFilter) change(hash uint64, b *batch.Batch, i int, from, until int6
 	return w[tfState] == tfIn
 }
 
-// plan puts a row down under the time of its next change.
-func (f *timeFilter) plan(due int64, id uint32) {
-	if floorDiv(due, f.cal.width) <= floorDiv(f.now, f.cal.width) {
-		f.heap.push(due, id)
-	} else {
-		f.cal.add(due, uint64(id))
-	}
+func (f *timeFilter) persist(p *state.Persist) {
+	f.rows.persist(p)
+	f.index.Persist(p)
+	f.wait.persist(p)
 }
 
 func (f *timeFilter) Flush(st *Step, out Emitter) {
 	f.now = st.Now
-	f.cal.due((floorDiv(st.Now, f.cal.width)+1)*f.cal.width, func(x uint64) {
-		if w := f.rows.row(uint32(x)); w[tfState] != tfFree {
-			f.heap.push(f.dueOf(w), uint32(x))
+	f.wait.due(st.Now+1, f.dueAt, func(_ int64, x uint64) {
+		if !st.Stopped() {
+			f.turn(uint32(x), out)
 		}
 	})
-	for f.heap.len() > 0 && f.heap.at[0] <= st.Now && !st.Stopped() {
-		f.turn(f.heap.pop(), out)
-	}
 	f.out.flush(out)
 	for _, id := range f.gone {
 		f.forget(id)
@@ -227,6 +221,12 @@ func (f *timeFilter) Flush(st *Step, out Emitter) {
 		}
 	}
 	f.gone, f.dead = f.gone[:0], f.dead[:0]
+}
+
+// dueAt is dueOf of an entry, false if it is of no row.
+func (f *timeFilter) dueAt(x uint64) (int64, bool) {
+	w := f.rows.row(uint32(x))
+	return f.dueOf(w), w[tfState] != tfFree
 }
 
 // dueOf is the time of a row's next change.
@@ -241,7 +241,7 @@ func (f *timeFilter) dueOf(w []uint64) int64 {
 // turn lets a row in or out whose time has come. Its number may be another row's by
 // now, which has an entry of its own.
 func (f *timeFilter) turn(id uint32, out Emitter) {
-	w := f.rows.row(id)
+	w := f.rows.edit(id)
 	if w[tfState] != tfWaiting && w[tfState] != tfIn || f.dueOf(w) > f.now {
 		return
 	}
@@ -253,7 +253,7 @@ func (f *timeFilter) turn(id uint32, out Emitter) {
 		f.out.emit(id, int64(w[tfWeight]), out)
 		w[tfState] = tfIn
 		if until != math.MaxInt64 {
-			f.plan(until, id)
+			f.wait.add(until, uint64(id))
 			return
 		}
 	}
@@ -263,65 +263,19 @@ func (f *timeFilter) turn(id uint32, out Emitter) {
 
 // forget frees a row.
 func (f *timeFilter) forget(id uint32) {
-	w := f.rows.row(id)
+	w := f.rows.edit(id)
 	if w[tfState] == tfFree {
 		return
 	}
-	f.index.remove(w[tfHash], id)
+	f.index.Remove(w[tfHash], id)
 	w[tfState] = tfFree
 	f.rows.release(id)
 }
 
 // nextTime implements timed.
-func (f *timeFilter) nextTime() int64 {
-	next := int64(math.MaxInt64)
-	if f.heap.len() > 0 {
-		next = f.heap.at[0]
-	}
-	if t, ok := f.cal.first(); ok {
-		next = min(next, t)
-	}
-	return wakeAt(next)
-}
+func (f *timeFilter) nextTime() int64 { return wakeAt(f.wait.next()) }
 
 // StateBytes implements Operator.
 func (f *timeFilter) StateBytes() int64 {
-	return f.rows.bytes() + f.index.bytes + f.cal.bytes + int64(cap(f.heap.at))*12
-}
-
-// timeHeap gives numbers in the order of their times.
-type timeHeap struct {
-	at []int64
-	id []uint32
-}
-
-func (h *timeHeap) len() int { return len(h.at) }
-
-func (h *timeHeap) push(t int64, id uint32) {
-	i := len(h.at)
-	h.at, h.id = append(h.at, t), append(h.id, id)
-	for i > 0 && h.at[(i-1)/2] > t {
-		h.at[i], h.id[i] = h.at[(i-1)/2], h.id[(i-1)/2]
-		i = (i - 1) / 2
-	}
-	h.at[i], h.id[i] = t, id
-}
-
-func (h *timeHeap) pop() uint32 {
-	top, n := h.id[0], len(h.at)-1
-	t, id := h.at[n], h.id[n]
-	h.at, h.id = h.at[:n], h.id[:n]
-	for i := 0; n > 0; {
-		c := 2*i + 1
-		if c+1 < n && h.at[c+1] < h.at[c] {
-			c++
-		}
-		if c >= n || h.at[c] >= t {
-			h.at[i], h.id[i] = t, id
-			break
-		}
-		h.at[i], h.id[i] = h.at[c], h.id[c]
-		i = c
-	}
-	return top
+	return f.rows.bytes() + f.index.Bytes() + f.wait.bytes()
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 )
 
 // topN keeps, of each partition, places Offset+1 to Offset+Limit in the order of
@@ -20,7 +21,9 @@ type topN struct {
 	TopN
 	rowTree
 	m     *multimap
-	wins  [][]topWindow // by group
+	wins  *state.Pages     // of topWindow, by group
+	none  [winWords]uint64 // of groups that have none
+	held  int64            // weight of all trees
 	keys  []uint64
 	rows  []uint64
 	stale []uint32 // groups whose window may change
@@ -33,11 +36,37 @@ type topN struct {
 	ranks rankWalk
 }
 
-// topWindow is a partition's tree and the rows it has in the output.
-type topWindow struct {
-	root        uint32
-	first, last uint32 // in the output, linked by topLink
-	stale, full bool   // full: what comes after last is outside
+// topWindow is the words of a partition's tree and the rows it has in the output.
+type topWindow []uint64
+
+// The words of a topWindow.
+const (
+	winRoot = iota // flags<<32 | root
+	winEnds        // first<<32 | last row in the output, linked by topLink
+	winWords
+)
+
+// The flags of a topWindow.
+const (
+	winStale = 1 << 32 // it is in topN.stale
+	winFull  = 2 << 32 // what comes after the last row is outside
+)
+
+func (w topWindow) root() uint32  { return uint32(w[winRoot]) }
+func (w topWindow) first() uint32 { return uint32(w[winEnds] >> 32) }
+func (w topWindow) last() uint32  { return uint32(w[winEnds]) }
+func (w topWindow) stale() bool   { return w[winRoot]&winStale != 0 }
+func (w topWindow) full() bool    { return w[winRoot]&winFull != 0 }
+
+func (w topWindow) setRoot(row uint32) { w[winRoot] = w[winRoot]>>32<<32 | uint64(row) }
+
+func (w topWindow) setEnds(first, last uint32) { w[winEnds] = uint64(first)<<32 | uint64(last) }
+
+func (w topWindow) set(flag uint64, on bool) {
+	w[winRoot] &^= flag
+	if on {
+		w[winRoot] |= flag
+	}
 }
 
 // placeIn is a row in the new window.
@@ -60,16 +89,26 @@ const (
 
 func newTopN(env Env, op *TopN) *topN {
 	t := &topN{
-		TopN: *op, m: newMultimap(env.In[0], op.Partition, topWords),
+		TopN: *op, m: newMultimap(env.memory(), env.In[0], op.Partition, topWords),
 		keys: make([]uint64, batch.BlockRows), rows: make([]uint64, batch.BlockRows),
 	}
 	t.m.trackR = true
+	t.wins = state.NewPages(env.memory(), winWords)
 	t.rowTree = rowTree{store: t.m.rowStore, links: topTree, sums: topSum, weight: topOwn, order: t.compare}
 	t.out = newStored(t.m.rowStore, env.Out)
 	t.only = len(env.AppendOnly) > 0 && env.AppendOnly[0]
 	t.drop.m = t.m
 	t.free = newFreer(env, op.Partition)
 	return t
+}
+
+func (t *topN) persist(p *state.Persist) {
+	atRest(p, "stale windows", len(t.stale))
+	t.m.persist(p)
+	p.Pages(t.wins)
+	state.Num(p, &t.held)
+	state.Num(p, &t.mark)
+	t.free.persist(p)
 }
 
 func (t *topN) Push(_ *Step, _ int, b *batch.Batch, _ Emitter) {
@@ -105,21 +144,22 @@ func (t *topN) Flush(st *Step, out Emitter) {
 // forget frees the partitions that lie below a mark.
 func (t *topN) forget() {
 	if t.free.begin(t.m.types) {
-		for g := range uint32(len(t.wins)) << groupChunkBits {
-			if root := t.window(g).root; root != 0 {
+		for g := range uint32(t.wins.Cap()) {
+			if root := t.window(g).root(); root != 0 {
 				t.free.add(t.m.rowStore, t.m.row(root), uint64(g))
 			}
 		}
 	}
 	t.free.due(t.m.rowStore, func(g uint64) []uint64 {
-		if root := t.window(uint32(g)).root; root != 0 {
+		if root := t.window(uint32(g)).root(); root != 0 {
 			return t.m.row(root)
 		}
 		return nil
 	}, func(g uint64) {
-		win := t.window(uint32(g))
-		t.dropTree(win.root)
-		*win = topWindow{}
+		win := t.editWindow(uint32(g))
+		t.held -= t.sum(win.root())
+		t.dropTree(win.root())
+		clear(win)
 	})
 	t.drop.flush()
 }
@@ -134,24 +174,30 @@ func (t *topN) dropTree(root uint32) {
 	}
 }
 
-// window returns the window of group g.
-func (t *topN) window(g uint32) *topWindow {
-	for int(g>>groupChunkBits) >= len(t.wins) {
-		t.wins = append(t.wins, make([]topWindow, 1<<groupChunkBits))
+// window returns the window of group g for reading.
+func (t *topN) window(g uint32) topWindow {
+	if int(g) >= t.wins.Cap() {
+		return t.none[:]
 	}
-	return &t.wins[g>>groupChunkBits][g&(1<<groupChunkBits-1)]
+	return t.wins.At(g)
+}
+
+// editWindow returns the window of group g.
+func (t *topN) editWindow(g uint32) topWindow {
+	t.wins.Grow(int(g) + 1)
+	return t.wins.Edit(g)
 }
 
 // settle brings the tree up to date with a row's weight.
 func (t *topN) settle(r touchedRow) {
-	w := t.m.row(r.row)
+	w := t.m.edit(r.row)
 	was, is := max(r.old, 0), max(int64(w[rowWeight]), 0)
 	if was == is {
 		return
 	}
 	g := uint32(w[rowGroup] >> 32)
-	win := t.window(g)
-	if win.root == 0 {
+	win := t.editWindow(g)
+	if win.root() == 0 {
 		t.free.add(t.m.rowStore, w, uint64(g))
 	}
 	if t.beyond(win, r.row) {
@@ -159,33 +205,34 @@ func (t *topN) settle(r touchedRow) {
 			t.drop.add(r.row)
 			return
 		}
-	} else if !win.stale {
-		win.stale = true
+	} else if !win.stale() {
+		win.set(winStale, true)
 		t.stale = append(t.stale, g)
 	}
 	w[topOwn] = uint64(is)
+	t.held += is - was
 	switch {
 	case was == 0:
-		win.root = t.insert(win.root, r.row)
+		win.setRoot(t.insert(win.root(), r.row))
 	case is == 0:
-		win.root = t.remove(win.root, r.row)
+		win.setRoot(t.remove(win.root(), r.row))
 	default:
-		t.adjust(win.root, r.row, is-was)
+		t.adjust(win.root(), r.row, is-was)
 	}
 }
 
 // beyond reports whether a row comes after a window that is full.
-func (t *topN) beyond(win *topWindow, row uint32) bool {
-	if !win.full {
+func (t *topN) beyond(win topWindow, row uint32) bool {
+	if !win.full() {
 		return false
 	}
-	if win.last == 0 { // the peers of one rank may reach over the whole window
+	if win.last() == 0 { // the peers of one rank may reach over the whole window
 		return t.Limit == 0
 	}
 	if t.Rank == RankRows {
-		return t.compare(row, win.last) > 0
+		return t.compare(row, win.last()) > 0
 	}
-	return compareBy(t.m.rowStore, t.Order, t.m.row(row), t.m.row(win.last)) > 0
+	return compareBy(t.m.rowStore, t.Order, t.m.row(row), t.m.row(win.last())) > 0
 }
 
 // compare orders two rows of a partition.
@@ -212,62 +259,64 @@ func compareBy(s *rowStore, keys []SortKey, v, w []uint64) int {
 
 // renew emits what the new window of group g has less what the old one had.
 func (t *topN) renew(g uint32, out Emitter) {
-	win := t.window(g)
-	win.stale = false
+	win := t.editWindow(g)
+	win.set(winStale, false)
 	t.next = t.next[:0]
 	if t.Rank == RankRows {
 		want := int64(math.MaxInt64)
 		if t.Limit >= 0 {
 			want = t.Limit
 		}
-		win.full = t.collect(win.root, t.Offset, want) == 0
+		win.set(winFull, t.collect(win.root(), t.Offset, want) == 0)
 	} else {
-		win.full = t.collectRanks(win.root)
+		win.set(winFull, t.collectRanks(win.root()))
 	}
 	t.mark++
 	for _, p := range t.next {
-		t.m.row(p.row)[topMark] = t.mark
+		t.m.edit(p.row)[topMark] = t.mark
 	}
-	for r := win.first; r != 0; {
+	for r := win.first(); r != 0; {
 		w := t.m.row(r)
 		if w[topMark] != t.mark {
-			t.change(r, w, 0, 0, out)
+			t.change(r, t.m.edit(r), 0, 0, out)
 		}
 		r = uint32(w[topLink])
 	}
-	win.first, win.last = 0, 0
+	first, last := uint32(0), uint32(0)
 	number := t.Offset + 1
 	for _, p := range t.next {
-		w := t.m.row(p.row)
+		w := t.m.edit(p.row)
 		if t.Rank != RankRows {
 			number = p.number
 		}
 		t.change(p.row, w, p.times, number, out)
 		number += p.times
 		w[topLink] = 0
-		if win.last == 0 {
-			win.first = p.row
+		if last == 0 {
+			first = p.row
 		} else {
-			t.m.row(win.last)[topLink] = uint64(p.row)
+			t.m.edit(last)[topLink] = uint64(p.row)
 		}
-		win.last = p.row
+		last = p.row
 	}
-	if t.only && win.full && win.last != 0 {
+	win.setEnds(first, last)
+	if t.only && win.full() && last != 0 {
 		t.trim(win)
 	}
 }
 
 // trim drops the rows behind a full window.
-func (t *topN) trim(win *topWindow) {
-	if t.Rank == RankRows && t.sum(win.root) <= t.Offset+t.Limit {
+func (t *topN) trim(win topWindow) {
+	if t.Rank == RankRows && t.sum(win.root()) <= t.Offset+t.Limit {
 		return
 	}
-	var after uint32
-	win.root, after = t.split(win.root, win.last) // which has the last row itself before it
+	root, after := t.split(win.root(), win.last()) // which has the last row itself before it
+	win.setRoot(root)
+	t.held -= t.sum(after)
 	t.dropTree(after)
 }
 
-// change makes a row with words w be in the output times times from a number on.
+// change makes a row with words w, which are for writing, be in the output times times from a number on.
 func (t *topN) change(row uint32, w []uint64, times, number int64, out Emitter) {
 	was, from := int64(w[rowCount]), int64(w[topNum])
 	w[rowCount], w[topNum] = uint64(times), uint64(number)
@@ -315,16 +364,8 @@ func (t *topN) collect(root uint32, skip, want int64) int64 {
 
 // StateBytes implements Operator.
 func (t *topN) StateBytes() int64 {
-	return t.m.bytes() + int64(len(t.wins))<<groupChunkBits*16 + int64(cap(t.next))*24 + t.free.bytes()
+	return t.m.bytes() + t.wins.Bytes() + int64(cap(t.next))*24 + t.free.bytes()
 }
 
 // rowsHeld implements holder.
-func (t *topN) rowsHeld() int64 {
-	n := int64(0)
-	for _, chunk := range t.wins {
-		for i := range chunk {
-			n += t.sum(chunk[i].root)
-		}
-	}
-	return n
-}
+func (t *topN) rowsHeld() int64 { return t.held }

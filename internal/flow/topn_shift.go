@@ -9,23 +9,25 @@ import "math"
 // at, either way, until one has not changed and is as it should be. The work is that of
 // the rows that come and go, times the logarithm of the partition.
 func (t *topN) shift(g uint32, out Emitter) {
-	win := t.window(g)
-	win.stale = false
-	n := t.sum(win.root)
+	win := t.editWindow(g)
+	win.set(winStale, false)
+	n := t.sum(win.root())
 	end := t.end()
 	first, last := min(t.Offset, n), max(min(end, n)-1, 0)
 	t.fixFrom(win, first, out)
 	t.fixFrom(win, last, out)
-	if win.first != 0 {
-		t.fixFrom(win, t.placeOf(win.root, win.first), out)
-		t.fixFrom(win, t.placeOf(win.root, win.last), out)
+	if win.first() != 0 {
+		t.fixFrom(win, t.placeOf(win.root(), win.first()), out)
+		t.fixFrom(win, t.placeOf(win.root(), win.last()), out)
 	}
-	win.first, win.last, win.full = 0, 0, t.Limit >= 0 && n >= end
+	win.setEnds(0, 0)
+	win.set(winFull, t.Limit >= 0 && n >= end)
 	if first < min(end, n) {
-		win.first, _ = t.rowAt(win.root, first)
-		win.last, _ = t.rowAt(win.root, last)
+		from, _ := t.rowAt(win.root(), first)
+		to, _ := t.rowAt(win.root(), last)
+		win.setEnds(from, to)
 	}
-	if t.only && win.full && win.last != 0 {
+	if t.only && win.full() && win.last() != 0 {
 		t.trim(win)
 	}
 }
@@ -43,12 +45,12 @@ func (t *topN) fixTouched(out Emitter) {
 	for _, r := range t.m.touchedR {
 		w := t.m.row(r.row)
 		win := t.window(uint32(w[rowGroup] >> 32))
-		if !win.stale {
+		if !win.stale() {
 			continue
 		}
 		at := int64(0)
 		if w[topOwn] != 0 {
-			at = t.placeOf(win.root, r.row)
+			at = t.placeOf(win.root(), r.row)
 		}
 		t.fix(r.row, at, out)
 	}
@@ -62,26 +64,26 @@ func (t *topN) fix(row uint32, at int64, out Emitter) bool {
 	if int64(w[rowCount]) == want {
 		return true
 	}
-	t.change(row, w, want, 0, out)
+	t.change(row, t.m.edit(row), want, 0, out)
 	return false
 }
 
 // fixFrom fixes rows from a place on and before it, each way up to one that was right
 // and has not changed.
-func (t *topN) fixFrom(win *topWindow, place int64, out Emitter) {
-	n := t.sum(win.root)
+func (t *topN) fixFrom(win topWindow, place int64, out Emitter) {
+	n := t.sum(win.root())
 	if place < n {
-		_, place = t.rowAt(win.root, place) // its first place
+		_, place = t.rowAt(win.root(), place) // its first place
 	}
 	for at := place; at < n; {
-		row, start := t.rowAt(win.root, at)
+		row, start := t.rowAt(win.root(), at)
 		if t.fix(row, start, out) && uint32(t.m.row(row)[rowGroup]) == 0 {
 			break
 		}
 		at = start + t.own(row)
 	}
 	for at := min(place, n) - 1; at >= 0; {
-		row, start := t.rowAt(win.root, at)
+		row, start := t.rowAt(win.root(), at)
 		if t.fix(row, start, out) && uint32(t.m.row(row)[rowGroup]) == 0 {
 			break
 		}

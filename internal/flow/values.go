@@ -1,6 +1,9 @@
 package flow
 
-import "github.com/tidemill/tidemill/internal/batch"
+import (
+	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
+)
 
 // values is a constant relation: its rows are the changes of the first step, and
 // no step after it changes anything.
@@ -8,6 +11,8 @@ type values struct {
 	rows *batch.Batch // sealed
 	done bool
 }
+
+func (v *values) persist(p *state.Persist) { p.Bool(&v.done) }
 
 func (v *values) Push(*Step, int, *batch.Batch, Emitter) { panic("flow: values has no input") }
 
