@@ -62,7 +62,9 @@ func (l *Lists) Persist(p *Persist) {
 
 // Reset forgets all lists.
 func (l *Lists) Reset() {
-	l.pages.Reset()
+	if len(l.pages.pages) > 1 { // one is kept for what comes next
+		l.pages.Reset()
+	}
 	*l = Lists{pages: l.pages}
 }
 

@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 )
@@ -107,6 +108,15 @@ func (m *Memory) Close() {
 
 // Held returns the bytes in memory.
 func (m *Memory) Held() int64 { return m.held }
+
+// Limit returns how many bytes all that share the budget may have in memory,
+// math.MaxInt64 if there is no bound.
+func (m *Memory) Limit() int64 {
+	if m.budget == nil {
+		return math.MaxInt64
+	}
+	return m.budget.Limit()
+}
 
 // Size returns the bytes of all arrays, in memory or not.
 func (m *Memory) Size() int64 {
