@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/ckpt"
 	"github.com/tidemill/tidemill/internal/ckpt/diskmodel"
+	"github.com/tidemill/tidemill/internal/types"
 )
 
 // newDisk is a disk that outlives engines.
@@ -184,6 +186,49 @@ func damage(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestStateIsDamagedWhileItRuns damages a page or block of the newest checkpoint that is
+// read only when it is needed.
+func TestStateIsDamagedWhileItRuns(t *testing.T) {
+	logs, disk := newMemLogs(), newDisk()
+	b := start(t, logs, on(disk))
+	c := b.client()
+	c.exec(`CREATE TABLE t (id BIGINT PRIMARY KEY, x TEXT); INSERT INTO t SELECT i, md5(i::text) FROM generate_series(1, 5000) AS i; CHECKPOINT`)
+	first, older := b.e.Snapshot().Step, disk.Files()
+	c.exec(`UPDATE t SET x = md5(x || 'y'); CHECKPOINT; INSERT INTO t VALUES (5001, 'z')`)
+	b.tidied()
+	steps := int64(b.e.Snapshot().Step - first)
+	b.stop()
+	for _, f := range disk.Files() {
+		if strings.HasPrefix(f.Name, "packs/") && !slices.Contains(older, f) {
+			damage(t, disk.Flip(f.Name, 8*50_000)) // in a block of rows
+		}
+	}
+	b = start(t, logs, on(disk))
+	b.recovered(first+uint64(steps)-1, 1)
+	c = b.client()
+	if _, _, err := c.run(`SELECT count(DISTINCT x) FROM t`); err == nil {
+		t.Fatal("damaged rows are read")
+	}
+	// The merge of runs needs them.
+	var err error
+	for i := 0; err == nil && i < 1000; i++ {
+		_, _, err = c.run(fmt.Sprintf(`INSERT INTO t SELECT i, 'w' FROM generate_series(%d, %d) AS i`, 10_000+i*1000, 10_999+i*1000))
+	}
+	<-b.e.Done()
+	if b.e.Fault() == nil {
+		t.Fatalf("%v, then %v", err, b.e.Err())
+	}
+	var te *types.Error
+	if !errors.As(b.e.Err(), &te) || te.Code != "57P02" {
+		t.Fatal(b.e.Err())
+	}
+	b = b.restart(logs, on(disk))
+	if s := b.e.Recovery(); s.CheckpointStep != first || s.Steps < steps {
+		t.Fatalf("%+v", s)
+	}
+	b.client().want(`SELECT count(DISTINCT x) FROM t WHERE id <= 5000`, "5000")
 }
 
 // TestCheckpointWithoutARecord stops between a checkpoint's manifest and its record.

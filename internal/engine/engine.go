@@ -93,6 +93,8 @@ type Config struct {
 	Clock func() time.Time
 	// Node names this run among all that ever wrote the log. Zero: a random name.
 	Node string
+	// Recovery is told how far Open has come. Zero: Engine.Recovery alone tells.
+	Recovery *Recovery
 	// Checkpoint says where checkpoints are kept and when they are made. Zero: there are none.
 	Checkpoint CheckpointConfig
 	// Manual, of OpenManual alone, drives the engine.
@@ -135,9 +137,8 @@ type Engine struct {
 	lead     *leader       // belongs to the loop
 	store    *ckpt.Store   // of checkpoints, and of state that is not in memory; nil: there is none
 	budget   *state.Budget // of the memory for state that can leave it
-	recovery recovery
-	// badCheckpoints turned out damaged since the process began; the loop's.
-	badCheckpoints map[ckpt.Hash]bool
+	recovery *Recovery
+	fault    error // why the state could not be read back or kept; set before done is closed
 }
 
 // Open opens the pipeline: it reads its log from the start, rebuilds every view,
@@ -167,8 +168,8 @@ func open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	setDefaults(&cfg)
 	e := &Engine{
-		cfg: cfg, logs: cfg.Logs, node: cfg.Node,
-		submit: make(chan *request, MaxPendingTx), written: make(chan *ckptJob, 4), badCheckpoints: map[ckpt.Hash]bool{}, arrive: make(chan struct{}, 1), look: make(chan func(*leader)),
+		recovery: cfg.Recovery, cfg: cfg, logs: cfg.Logs, node: cfg.Node,
+		submit: make(chan *request, MaxPendingTx), written: make(chan *ckptJob, 1), arrive: make(chan struct{}, 1), look: make(chan func(*leader)),
 		bytes: newSemaphore(MaxPendingBytes), done: make(chan struct{}),
 		sources: map[catalog.ID]*source{}, sinks: map[catalog.ID]*sinkState{}, sessions: map[int32]*Session{},
 	}
@@ -209,6 +210,9 @@ func setDefaults(cfg *Config) {
 	}
 	if cfg.Node == "" {
 		cfg.Node = randomName()
+	}
+	if cfg.Recovery == nil {
+		cfg.Recovery = &Recovery{}
 	}
 	cfg.Checkpoint.setDefaults()
 }

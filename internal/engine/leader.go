@@ -140,6 +140,7 @@ func (l *leader) finish() {
 	case err == nil:
 		err = &types.Error{Code: "58000", Message: "the pipeline has stopped", Detail: l.coord.Reason()}
 	}
+	err = l.noteFault(err)
 	l.e.end(err)
 	l.e.cancel()
 	l.endCheckpoints(err)

@@ -15,8 +15,9 @@ const (
 	phaseReady   = "ready"
 )
 
-// recovery is how far a pipeline has come on its way up.
-type recovery struct {
+// Recovery is how far a pipeline has come on its way up. It is safe for concurrent use;
+// the zero value is that of one that is not opened yet.
+type Recovery struct {
 	log   atomic.Uint64 // position of the last record that was applied
 	steps atomic.Int64  // that were computed again
 
@@ -51,13 +52,13 @@ func (s RecoveryStatus) Percent() float64 {
 // Ready reports whether the pipeline is up.
 func (s RecoveryStatus) Ready() bool { return s.Phase == phaseReady }
 
-func (r *recovery) set(fn func(*RecoveryStatus)) {
+func (r *Recovery) set(fn func(*RecoveryStatus)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	fn(&r.now)
 }
 
-func (r *recovery) begin(target uint64) {
+func (r *Recovery) begin(target uint64) {
 	r.steps.Store(0)
 	r.log.Store(0)
 	r.mu.Lock()
@@ -66,13 +67,13 @@ func (r *recovery) begin(target uint64) {
 	r.now = RecoveryStatus{Phase: phaseStart, Target: target, Since: r.began}
 }
 
-func (r *recovery) phase(p string) { r.set(func(s *RecoveryStatus) { s.Phase = p }) }
+func (r *Recovery) phase(p string) { r.set(func(s *RecoveryStatus) { s.Phase = p }) }
 
-func (r *recovery) checkpoint(step, logSeq uint64) {
+func (r *Recovery) checkpoint(step, logSeq uint64) {
 	r.set(func(s *RecoveryStatus) { s.CheckpointStep, s.From = step, logSeq+1 })
 }
 
-func (r *recovery) replay(from, target uint64) {
+func (r *Recovery) replay(from, target uint64) {
 	r.log.Store(from - 1)
 	r.steps.Store(0)
 	r.set(func(s *RecoveryStatus) {
@@ -83,20 +84,26 @@ func (r *recovery) replay(from, target uint64) {
 	})
 }
 
-func (r *recovery) at(seq uint64) { r.log.Store(seq) }
+func (r *Recovery) at(seq uint64) { r.log.Store(seq) }
 
-func (r *recovery) ready(step uint64) {
+func (r *Recovery) ready(step uint64) {
 	r.set(func(s *RecoveryStatus) { s.Phase, s.Took = phaseReady, time.Since(r.began) })
 }
 
-// Recovery returns how far the pipeline has come on its way up.
-func (e *Engine) Recovery() RecoveryStatus {
-	e.recovery.mu.Lock()
-	defer e.recovery.mu.Unlock()
-	s := e.recovery.now
-	s.LogPosition, s.Steps = e.recovery.log.Load(), e.recovery.steps.Load()
-	if !s.Ready() {
-		s.Took = time.Since(e.recovery.began)
+// Status returns how far it has come.
+func (r *Recovery) Status() RecoveryStatus {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.now
+	s.LogPosition, s.Steps = r.log.Load(), r.steps.Load()
+	switch {
+	case r.began.IsZero():
+		s.Phase = phaseStart
+	case !s.Ready():
+		s.Took = time.Since(r.began)
 	}
 	return s
 }
+
+// Recovery returns how the pipeline came up.
+func (e *Engine) Recovery() RecoveryStatus { return e.recovery.Status() }

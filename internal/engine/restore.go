@@ -95,17 +95,7 @@ func (e *Engine) manifests() ([]ckpt.Entry, error) {
 	if e.store == nil {
 		return nil, nil
 	}
-	list, err := e.store.Manifests()
-	if err != nil {
-		return nil, err
-	}
-	var out []ckpt.Entry
-	for _, c := range list {
-		if !e.badCheckpoints[c.Hash] {
-			out = append(out, c)
-		}
-	}
-	return out, nil
+	return e.store.Manifests()
 }
 
 // oldestNeeded is the first record that the checkpoints need of the log, false if there
