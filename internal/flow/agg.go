@@ -90,6 +90,8 @@ type accumulator interface {
 	forget(group state.Ref)
 	// bytes is the memory held outside the table.
 	bytes() int64
+	// persist names what it keeps outside the table.
+	persist(p *state.Persist)
 }
 
 func newAggregate(env Env, op *Aggregate) (Operator, error) {
@@ -306,6 +308,19 @@ func mergeErrors(errs []aggError) []aggError {
 		}
 	}
 	return kept
+}
+
+func (a *aggregate) persist(p *state.Persist) {
+	a.groups.Persist(p)
+	state.Num(p, &a.scalar)
+	p.Bool(&a.emitted)
+	for _, acc := range a.accs {
+		acc.persist(p)
+	}
+	for _, in := range a.inputs {
+		in.persist(p, a.freer.mem)
+	}
+	a.freer.persist(p)
 }
 
 // StateBytes implements Operator.

@@ -27,7 +27,7 @@ func newAccumulator(mem *state.Memory, in []types.Type, call *AggCall, appendOnl
 	case expr.AggCount:
 		return &aggCount{col: col}, nil
 	case expr.AggSum, expr.AggAvg:
-		return newSum(t, call, call.Fn.Op == expr.AggAvg)
+		return newSum(mem, t, call, call.Fn.Op == expr.AggAvg)
 	case expr.AggMin, expr.AggAnyValue:
 		return newExtreme(mem, t, col, false, appendOnly), nil
 	case expr.AggMax:
@@ -39,12 +39,12 @@ func newAccumulator(mem *state.Memory, in []types.Type, call *AggCall, appendOnl
 	case expr.AggStringAgg:
 		return newStringAgg(mem, in, call), nil
 	case expr.AggVarPop, expr.AggVarSamp, expr.AggStddevPop, expr.AggStddevSamp:
-		return newVariance(t, call)
+		return newVariance(mem, t, call)
 	}
 	return nil, fmt.Errorf("is not known: operation %d", call.Fn.Op)
 }
 
-func newSum(t types.Type, call *AggCall, avg bool) (accumulator, error) {
+func newSum(mem *state.Memory, t types.Type, call *AggCall, avg bool) (accumulator, error) {
 	col, dec := call.Args[0], call.Ret.Layout() == types.LayoutDec
 	switch t.Layout() {
 	case types.LayoutInt:
@@ -53,11 +53,11 @@ func newSum(t types.Type, call *AggCall, avg bool) (accumulator, error) {
 		}
 	case types.LayoutFloat:
 		if call.Ret.Layout() == types.LayoutFloat {
-			return &aggSumFloat{col: col, avg: avg, single: call.Ret.Kind == types.Float4}, nil
+			return &aggSumFloat{col: col, avg: avg, single: call.Ret.Kind == types.Float4, exact: newExactSums(mem)}, nil
 		}
 	case types.LayoutDec:
 		if dec {
-			return &aggSumDec{col: col, avg: avg}, nil
+			return &aggSumDec{col: col, avg: avg, sums: newDecSums(mem)}, nil
 		}
 	case types.LayoutIvl:
 		if call.Ret.Layout() == types.LayoutIvl {
@@ -82,8 +82,9 @@ func (w *words) set(groups *state.Table, at, n int) int {
 // and, since who calls add and forget has touched the group, there for writing.
 func (w *words) of(r state.Ref) []uint64 { return w.groups.Payload(r)[w.at:] }
 
-func (w *words) forget(state.Ref) {}
-func (w *words) bytes() int64     { return 0 }
+func (w *words) forget(state.Ref)       {}
+func (w *words) bytes() int64           { return 0 }
+func (w *words) persist(*state.Persist) {}
 
 // aggNull is an aggregate of values that are all NULL.
 type aggNull struct{ words }

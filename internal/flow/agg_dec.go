@@ -15,34 +15,18 @@ import (
 // of values, a tag, and the sum in 256 bits, which is enough while all values have
 // one scale. Otherwise, and for NaN, infinities and numbers beyond 128 bits, the sum
 // is in mixed.
-type decSums struct {
-	mixed []*mixedSum
-	free  []uint32
-	size  int64
-	tmp   big.Int
-}
+type decSums struct{ mixed mixedSums }
 
 const (
 	decWords = 6
 	decUsed  = 1 << 16 // flag in the tag; below it is the scale
-	// above it, from bit 32, 1 + the index in mixed
+	// above it, from bit 32, the number in mixed
 )
 
-// mixedSum is a sum of numerics of several scales.
-type mixedSum struct {
-	scales        []scaleSum // by rising scale
-	nan, pos, neg int64
-}
+func newDecSums(mem *state.Memory) decSums { return decSums{newMixedSums(mem)} }
 
-type scaleSum struct {
-	scale int16
-	count int64
-	sum   big.Int
-}
-
-const mixedBytes = 256 // about what one takes
-
-func (x *decSums) bytes() int64 { return x.size }
+func (x *decSums) persist(p *state.Persist) { x.mixed.persist(p) }
+func (x *decSums) bytes() int64             { return x.mixed.bytes() }
 
 func (x *decSums) add(w []uint64, d types.Decimal, arena []byte, weight int64) {
 	w[0] += uint64(weight)
@@ -59,65 +43,26 @@ func (x *decSums) add(w []uint64, d types.Decimal, arena []byte, weight int64) {
 			return
 		}
 	}
-	x.spill(w, weight).add(x, d, arena, weight)
+	x.mixed.add(x.spill(w, weight), d, arena, weight)
 }
 
 // spill returns the mixed sum of w, to which the value of weight is added next.
-func (x *decSums) spill(w []uint64, weight int64) *mixedSum {
+func (x *decSums) spill(w []uint64, weight int64) uint32 {
 	if id := w[1] >> 32; id != 0 {
-		return x.mixed[id-1]
+		return uint32(id)
 	}
-	m := &mixedSum{}
+	id := x.mixed.alloc()
 	if w[1] != 0 {
-		m.scales = append(m.scales, scaleSum{scale: int16(w[1]), count: int64(w[0]) - weight})
-		m.scales[0].sum.Set(wideBig((*wide)(w[2:6])))
+		x.mixed.addSum(id, int16(w[1]), int64(w[0])-weight, wideBig((*wide)(w[2:6])))
 		clear(w[2:6])
 	}
-	var id uint32
-	if n := len(x.free); n > 0 {
-		id, x.free = x.free[n-1], x.free[:n-1]
-		x.mixed[id] = m
-	} else {
-		id = uint32(len(x.mixed))
-		x.mixed = append(x.mixed, m)
-	}
-	x.size += mixedBytes
-	w[1] = uint64(id+1) << 32
-	return m
-}
-
-func (m *mixedSum) add(x *decSums, d types.Decimal, arena []byte, weight int64) {
-	switch d.Form {
-	case types.DecNaN:
-		m.nan += weight
-		return
-	case types.DecPosInf:
-		m.pos += weight
-		return
-	case types.DecNegInf:
-		m.neg += weight
-		return
-	}
-	i := 0
-	for i < len(m.scales) && m.scales[i].scale < d.Scale {
-		i++
-	}
-	if i == len(m.scales) || m.scales[i].scale != d.Scale {
-		m.scales = append(m.scales, scaleSum{})
-		for j := len(m.scales) - 1; j > i; j-- {
-			m.scales[j] = m.scales[j-1]
-		}
-		m.scales[i] = scaleSum{scale: d.Scale}
-	}
-	s := &m.scales[i]
-	s.count += weight
-	v := types.DecBigInt(d, arena)
-	s.sum.Add(&s.sum, v.Mul(v, x.tmp.SetInt64(weight)))
+	w[1] = uint64(id) << 32
+	return id
 }
 
 // value returns the sum. w[0] is not 0.
 func (x *decSums) value(w []uint64, arena *[]byte) (types.Decimal, error) {
-	id := w[1] >> 32
+	id := uint32(w[1] >> 32)
 	if id == 0 {
 		sum := (*wide)(w[2:6])
 		if s, ok := wideInt128(sum); ok {
@@ -125,52 +70,16 @@ func (x *decSums) value(w []uint64, arena *[]byte) (types.Decimal, error) {
 		}
 		return types.DecFromBig(wideBig(sum), int16(w[1]), arena)
 	}
-	m := x.mixed[id-1]
-	switch {
-	case m.nan > 0 || m.pos > 0 && m.neg > 0:
-		return types.Decimal{Form: types.DecNaN}, nil
-	case m.pos > 0:
-		return types.Decimal{Form: types.DecPosInf}, nil
-	case m.neg > 0:
-		return types.Decimal{Form: types.DecNegInf}, nil
+	if d, ok := x.mixed.special(id); ok {
+		return d, nil
 	}
-	sum, scale := m.total()
+	sum, scale := x.mixed.total(id)
 	return types.DecFromBig(sum, scale, arena)
 }
 
-// total returns the sum of the finite values at the largest scale among them.
-func (m *mixedSum) total() (*big.Int, int16) {
-	sum, scale := new(big.Int), int16(0)
-	for i := range m.scales {
-		s := &m.scales[i]
-		if s.count == 0 && s.sum.Sign() == 0 {
-			continue
-		}
-		sum.Mul(sum, pow10(int(s.scale-scale)))
-		sum.Add(sum, &s.sum)
-		scale = s.scale
-	}
-	return sum, scale
-}
-
-func pow10(n int) *big.Int { return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil) }
-
-// settle gives up the mixed sum of values that all have gone, and moves one that has
-// only one scale left back into its words.
+// settle gives up the mixed sum of values that all have gone.
 func (x *decSums) settle(w []uint64) {
-	id := w[1] >> 32
-	if id == 0 {
-		return
-	}
-	m := x.mixed[id-1]
-	kept := m.scales[:0]
-	for _, s := range m.scales {
-		if s.count != 0 || s.sum.Sign() != 0 {
-			kept = append(kept, s)
-		}
-	}
-	m.scales = kept
-	if m.nan|m.pos|m.neg == 0 && len(kept) == 0 {
+	if id := uint32(w[1] >> 32); id != 0 && x.mixed.settle(id) {
 		n := w[0]
 		x.reset(w)
 		w[0] = n
@@ -178,10 +87,8 @@ func (x *decSums) settle(w []uint64) {
 }
 
 func (x *decSums) reset(w []uint64) {
-	if id := w[1] >> 32; id != 0 {
-		x.mixed[id-1] = nil
-		x.free = append(x.free, uint32(id-1))
-		x.size -= mixedBytes
+	if id := uint32(w[1] >> 32); id != 0 {
+		x.mixed.release(id)
 	}
 	clear(w[:decWords])
 }
@@ -228,6 +135,8 @@ func (a *aggSumDec) final(refs []state.Ref, dst *batch.Column, n int, errs []agg
 func (a *aggSumDec) forget(r state.Ref) { a.sums.reset(a.of(r)) }
 func (a *aggSumDec) bytes() int64       { return a.sums.bytes() }
 
+func (a *aggSumDec) persist(p *state.Persist) { a.sums.persist(p) }
+
 // aggVarDec is variance and standard deviation of integers and numerics: two sums of
 // numerics, of the values and of their squares.
 type aggVarDec struct {
@@ -239,7 +148,7 @@ type aggVarDec struct {
 	arena []byte
 }
 
-func newVariance(t types.Type, call *AggCall) (accumulator, error) {
+func newVariance(mem *state.Memory, t types.Type, call *AggCall) (accumulator, error) {
 	op := call.Fn.Op
 	s := spread{
 		pop:  op == expr.AggVarPop || op == expr.AggStddevPop,
@@ -248,9 +157,9 @@ func newVariance(t types.Type, call *AggCall) (accumulator, error) {
 	ret := call.Ret.Layout()
 	switch l := t.Layout(); {
 	case l == types.LayoutFloat && ret == types.LayoutFloat:
-		return &aggVarFloat{col: call.Args[0], spread: s}, nil
+		return &aggVarFloat{col: call.Args[0], spread: s, exact: newExactSums(mem)}, nil
 	case (l == types.LayoutDec || l == types.LayoutInt) && ret == types.LayoutDec:
-		return &aggVarDec{col: call.Args[0], ints: l == types.LayoutInt, spread: s}, nil
+		return &aggVarDec{col: call.Args[0], ints: l == types.LayoutInt, spread: s, sums: newDecSums(mem)}, nil
 	}
 	return nil, fmt.Errorf("has no kernel from layout %d to layout %d", t.Layout(), ret)
 }
@@ -354,4 +263,5 @@ func (a *aggVarDec) forget(r state.Ref) {
 	a.sums.reset(w[decWords:])
 }
 
-func (a *aggVarDec) bytes() int64 { return a.sums.bytes() }
+func (a *aggVarDec) bytes() int64             { return a.sums.bytes() }
+func (a *aggVarDec) persist(p *state.Persist) { a.sums.persist(p) }

@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"math/bits"
 
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -17,16 +18,12 @@ import (
 // NaN and the infinities move the sum to a full accumulator beside the table.
 // Source: Kulisch, "Computer Arithmetic and Validity", 2008; Neal, "Fast exact
 // summation using small and large superaccumulators", 2015.
-type exactSums struct {
-	full [][]uint64 // chunks of fullChunk accumulators
-	next uint32
-	free []uint32
-}
+type exactSums struct{ full slab }
 
 const (
 	exactWords = 5 // tag, then the window
 	// tag: 1 + the window's first limb, 0 when the sum is 0 and has no window;
-	// 1 + the index of the full accumulator in the upper half, 0 when there is none.
+	// the number of the full accumulator in the upper half, 0 when there is none.
 
 	// fullLimbs is enough for 2^63 times the sum of 2^63 greatest floats.
 	fullLimbs = 36
@@ -34,15 +31,15 @@ const (
 	fullPos   = fullLimbs + 1
 	fullNeg   = fullLimbs + 2
 	fullWords = fullLimbs + 3
-	fullChunk = 32
 
 	mantBits = 52
 	bias     = 1074 // bit 0 is worth 2^-bias
 )
 
-func (x *exactSums) bytes() int64 {
-	return int64(len(x.full))*fullChunk*fullWords*8 + int64(cap(x.free))*4
-}
+func newExactSums(mem *state.Memory) exactSums { return exactSums{newSlab(mem, fullWords)} }
+
+func (x *exactSums) persist(p *state.Persist) { x.full.persist(p) }
+func (x *exactSums) bytes() int64             { return x.full.bytes() }
 
 // add adds f*weight to the sum in w.
 func (x *exactSums) add(w []uint64, f float64, weight int64) {
@@ -128,25 +125,14 @@ func addFull(acc []uint64, limb int, v [3]uint64, neg bool) {
 	}
 }
 
-// spill returns w's full accumulator, making it if need be.
+// spill returns w's full accumulator for writing, making it if need be.
 func (x *exactSums) spill(w []uint64) []uint64 {
-	if w[0]>>32 != 0 {
-		return x.at(w[0])
-	}
-	var id uint32
-	if n := len(x.free); n > 0 {
-		id, x.free = x.free[n-1], x.free[:n-1]
-	} else {
-		id = x.next
-		x.next++
-		if int(id) == len(x.full)*fullChunk {
-			x.full = append(x.full, make([]uint64, fullChunk*fullWords))
-		}
+	if id := uint32(w[0] >> 32); id != 0 {
+		return x.full.edit(id)
 	}
 	base := int(w[0]) - 1
-	w[0] = uint64(id+1) << 32
-	acc := x.at(w[0])
-	clear(acc)
+	id, acc := x.full.alloc()
+	w[0] = uint64(id) << 32
 	if base >= 0 {
 		sign := uint64(int64(w[4]) >> 63)
 		for i := base; i < fullLimbs; i++ {
@@ -161,16 +147,13 @@ func (x *exactSums) spill(w []uint64) []uint64 {
 	return acc
 }
 
-func (x *exactSums) at(tag uint64) []uint64 {
-	id := tag>>32 - 1
-	o := id % fullChunk * fullWords
-	return x.full[id/fullChunk][o : o+fullWords : o+fullWords]
-}
+// at returns a full accumulator for reading.
+func (x *exactSums) at(tag uint64) []uint64 { return x.full.at(uint32(tag >> 32)) }
 
 // reset gives w's full accumulator back and makes the sum 0.
 func (x *exactSums) reset(w []uint64) {
-	if w[0]>>32 != 0 {
-		x.free = append(x.free, uint32(w[0]>>32-1))
+	if id := uint32(w[0] >> 32); id != 0 {
+		x.full.release(id)
 	}
 	clear(w[:exactWords])
 }

@@ -71,7 +71,8 @@ func (a *aggExtreme) forget(r state.Ref) {
 	}
 }
 
-func (a *aggExtreme) bytes() int64 { return a.vals.Bytes() }
+func (a *aggExtreme) bytes() int64             { return a.vals.Bytes() }
+func (a *aggExtreme) persist(p *state.Persist) { a.vals.Persist(p) }
 
 func (a *aggExtreme) add(in *aggInput) {
 	b, col := in.b, &in.b.Cols[a.col]

@@ -80,6 +80,8 @@ func (x *exactSums) mean(w []uint64, f float64, count int64) float64 {
 func (a *aggSumFloat) forget(r state.Ref) { a.exact.reset(a.of(r)[1 : 1+exactWords]) }
 func (a *aggSumFloat) bytes() int64       { return a.exact.bytes() }
 
+func (a *aggSumFloat) persist(p *state.Persist) { a.exact.persist(p) }
+
 // divideInterval divides as PostgreSQL does: what is left of months becomes days,
 // what is left of days becomes time.
 func divideInterval(v types.IntervalVal, by int64) (types.IntervalVal, bool) {
@@ -186,7 +188,8 @@ func (a *aggVarFloat) forget(r state.Ref) {
 	a.exact.reset(w[1+exactWords : 1+2*exactWords])
 }
 
-func (a *aggVarFloat) bytes() int64 { return a.exact.bytes() }
+func (a *aggVarFloat) bytes() int64             { return a.exact.bytes() }
+func (a *aggVarFloat) persist(p *state.Persist) { a.exact.persist(p) }
 
 // spread says which of variance and standard deviation, of a population or of a
 // sample, is wanted.

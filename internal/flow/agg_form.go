@@ -53,6 +53,7 @@ func newKeyForms(mem *state.Memory, in []types.Type, keys []int) *keyForms {
 func (f *keyForms) place(groups *state.Table, at int) int { return f.set(groups, at, 3) }
 func (f *keyForms) forget(r state.Ref)                    { f.rest.Clear(r) }
 func (f *keyForms) bytes() int64                          { return f.rest.Bytes() }
+func (f *keyForms) persist(p *state.Persist)              { f.rest.Persist(p) }
 
 func (f *keyForms) add(in *aggInput) {
 	b := in.b

@@ -140,6 +140,27 @@ func (f *groupFreer) byRow() {
 	f.refs, f.moved = f.moved, f.refs
 }
 
+func (f *groupFreer) persist(p *state.Persist) {
+	state.Num(p, &f.key)
+	state.Num(p, &f.col)
+	p.Bool(&f.reused)
+	persistDueList(p, f.mem, &f.cal)
+}
+
+// persistDueList is persist for a list that there may not be.
+func persistDueList(p *state.Persist, mem *state.Memory, d **dueList) {
+	is := *d != nil
+	p.Bool(&is)
+	if !is {
+		*d = nil
+		return
+	}
+	if *d == nil {
+		*d = newDueList(mem, 1)
+	}
+	(*d).persist(p)
+}
+
 func (f *groupFreer) bytes() int64 {
 	if f.cal == nil {
 		return 0

@@ -266,6 +266,18 @@ func (x *aggInput) end() {
 	}
 }
 
+func (x *aggInput) persist(p *state.Persist, mem *state.Memory) {
+	if x.seen == nil {
+		return
+	}
+	x.seen.Persist(p)
+	if x.forms != nil {
+		x.forms.persist(p)
+	}
+	state.Num(p, &x.timeCol)
+	persistDueList(p, mem, &x.cal)
+}
+
 func (x *aggInput) bytes() int64 {
 	if x.seen == nil {
 		return 0

@@ -104,6 +104,12 @@ func (a *aggSingle) bytes() int64 {
 	return a.vals.Bytes()
 }
 
+func (a *aggSingle) persist(p *state.Persist) {
+	if a.vals != nil {
+		a.vals.Persist(p)
+	}
+}
+
 // aggString is string_agg: the values of a group joined in order, each but the first
 // after its own delimiter. The rows of a group are an ordered multiset, whose keys
 // are the ORDER BY columns, the value and the delimiter; both follow once more as
@@ -194,5 +200,6 @@ func (a *aggString) final(refs []state.Ref, dst *batch.Column, n int, errs []agg
 	return errs
 }
 
-func (a *aggString) forget(r state.Ref) { a.rows.Clear(r) }
-func (a *aggString) bytes() int64       { return a.rows.Bytes() }
+func (a *aggString) forget(r state.Ref)       { a.rows.Clear(r) }
+func (a *aggString) bytes() int64             { return a.rows.Bytes() }
+func (a *aggString) persist(p *state.Persist) { a.rows.Persist(p) }

@@ -62,6 +62,21 @@ func wideInt128(w *wide) (types.Int128, bool) {
 	return types.Int128{Hi: int64(w[1]), Lo: w[0]}, w[2] == sign && w[3] == sign
 }
 
+// setWide makes w a number of less than 255 bits.
+func setWide(w *wide, z *big.Int) {
+	*w = wide{}
+	for i, d := range z.Bits() {
+		at := uint(i) * bits.UintSize
+		w[at/64] |= uint64(d) << (at % 64)
+	}
+	if z.Sign() < 0 {
+		c := uint64(0)
+		for i := range w {
+			w[i], c = bits.Sub64(0, w[i], c)
+		}
+	}
+}
+
 // wideBig returns w as a big integer of the caller's own.
 func wideBig(w *wide) *big.Int { return limbsBig(w[:]) }
 

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"unsafe"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -27,7 +29,7 @@ type over struct {
 	tree   overTree
 	ans    *rowStore
 	errs   overErrors
-	parts  [][]overPart // by group
+	parts  *state.Pages // overPart by group
 	keys   []uint64
 	hashes []uint64
 	work   []uint32 // groups that the step touched
@@ -43,12 +45,12 @@ type over struct {
 	value  valueProbe // this
 }
 
-// overPart is a partition.
+// overPart is a partition. It is the words of a row of pages, seen as what they are.
 type overPart struct {
 	root   uint32
 	events uint32 // 1 + the last event of the step, linked by prev
 	// What was before the rows that are kept: their number, that of their different
-	// sort keys, and their aggregates' ref, less 1.
+	// sort keys, and their aggregates' ref.
 	gone, goneHeads int64
 	base            uint64
 	final           int64 // rows at the front that are final
@@ -67,8 +69,9 @@ type overEvent struct {
 }
 
 const (
-	overWords = rowCounted
-	ansWords  = 1
+	overPartWords = int(unsafe.Sizeof(overPart{}) / 8)
+	overWords     = rowCounted
+	ansWords      = 1
 	// ansFailed marks an answer that is an error's number.
 	ansFailed = 1 << 31
 	// maxCopies is how often one row may be there.
@@ -81,7 +84,9 @@ func newOver(env Env, op *Over) (Operator, error) {
 		keys: make([]uint64, batch.BlockRows), hashes: make([]uint64, batch.BlockRows),
 	}
 	o.m.trackR = true
-	o.tree.rows = o.m.rowStore
+	o.tree = newOverTree(env.memory(), o.m.rowStore)
+	o.parts = state.NewPages(env.memory(), overPartWords)
+	o.errs = newOverErrors(env.memory())
 	rets := make([]types.Type, len(op.Calls))
 	for i := range op.Calls {
 		rets[i] = op.Calls[i].Ret
@@ -131,13 +136,27 @@ func (o *over) Flush(st *Step, out Emitter) {
 	o.m.endStep()
 }
 
-// part returns the partition of group g.
-func (o *over) part(g uint32) *overPart {
-	for int(g>>groupChunkBits) >= len(o.parts) {
-		o.parts = append(o.parts, make([]overPart, 1<<groupChunkBits))
-	}
-	return &o.parts[g>>groupChunkBits][g&(1<<groupChunkBits-1)]
+func (o *over) persist(p *state.Persist) {
+	o.m.persist(p)
+	o.ans.persist(p)
+	o.tree.persist(p)
+	o.errs.persist(p)
+	p.Pages(o.parts)
+	o.eval.table.persist(p)
+	o.free.persist(p)
+	o.keep.persist(p, o.free.mem)
 }
+
+func asPart(w []uint64) *overPart { return (*overPart)(unsafe.Pointer(unsafe.SliceData(w))) }
+
+// part returns the partition of group g, which may be written in this step.
+func (o *over) part(g uint32) *overPart {
+	o.parts.Grow(int(g) + 1)
+	return asPart(o.parts.Edit(g))
+}
+
+// peek returns the partition of group g, which has been there, for reading.
+func (o *over) peek(g uint32) *overPart { return asPart(o.parts.At(g)) }
 
 // note lists the rows that came and went by partition.
 func (o *over) note() {
@@ -339,26 +358,6 @@ func (o *over) rowError(st *Step, row uint32, err *types.Error, weight int64) {
 	st.RowError(o.env.Node, bu.View(), 0, err)
 }
 
-// overErrors are the errors of rows without an answer.
-type overErrors struct {
-	list []*types.Error
-	free []uint32
-}
-
-func (x *overErrors) put(e *types.Error) uint32 {
-	if n := len(x.free); n > 0 {
-		id := x.free[n-1]
-		x.free = x.free[:n-1]
-		x.list[id] = e
-		return id | ansFailed
-	}
-	x.list = append(x.list, e)
-	return uint32(len(x.list)-1) | ansFailed
-}
-
-func (x *overErrors) at(a uint32) *types.Error { return x.list[a&^ansFailed] }
-func (x *overErrors) release(a uint32)         { x.free = append(x.free, a&^ansFailed) }
-
 // overOut emits rows with their answers in blocks.
 type overOut struct {
 	rows, ans *rowStore
@@ -397,19 +396,11 @@ func (s *overOut) flush(out Emitter) {
 // StateBytes implements Operator.
 func (o *over) StateBytes() int64 {
 	return o.m.bytes() + o.ans.bytes() + o.tree.bytes() + o.eval.bytes() + o.free.bytes() + o.keep.bytes() +
-		int64(len(o.parts))<<groupChunkBits*56 + int64(cap(o.events))*64
+		o.errs.bytes() + o.parts.Bytes() + int64(cap(o.events))*64
 }
 
 // rowsHeld implements holder.
-func (o *over) rowsHeld() int64 {
-	n := int64(0)
-	for _, chunk := range o.parts {
-		for i := range chunk {
-			n += o.tree.size(chunk[i].root)
-		}
-	}
-	return n
-}
+func (o *over) rowsHeld() int64 { return o.tree.n }
 
 // overRange is places lo to hi of a partition, without hi. With on, what follows is
 // reached as well, until an answer is what it was.

@@ -15,6 +15,7 @@ type overTable struct {
 	aggs    []*overAgg // that have accumulators
 	groups  *state.Table
 	scratch state.Ref // the frame at work; each aggregate has its own words of it
+	mem     *state.Memory
 	key     batch.Batch
 	refs    [1]state.Ref
 }
@@ -38,11 +39,29 @@ func (t *overTable) build(mem *state.Memory, aggs []*overAgg) {
 	if len(t.aggs) == 0 {
 		return
 	}
+	t.mem = mem
 	t.groups = state.New(mem, []types.Type{types.T(types.Int8)}, words)
 	for _, a := range t.aggs {
 		a.acc.place(t.groups, a.at)
 	}
-	t.scratch = t.ref(0)
+}
+
+// begin makes the frame at work if there is none yet.
+func (t *overTable) begin() {
+	if t.groups != nil && t.scratch == state.NoRef {
+		t.scratch = t.ref(0)
+	}
+}
+
+func (t *overTable) persist(p *state.Persist) {
+	if t.groups == nil {
+		return
+	}
+	t.groups.Persist(p)
+	state.Num(p, &t.scratch)
+	for _, a := range t.aggs {
+		a.acc.persist(p)
+	}
 }
 
 func (t *overTable) bytes() int64 {
@@ -62,18 +81,19 @@ func (t *overTable) ref(n int64) state.Ref {
 
 // part returns partial aggregates of a block: 0 its own, 1 those of its tree.
 func (t *overTable) part(id uint32, which int) state.Ref {
-	b := t.tree.block(id)
-	if b.parts[which] == 0 {
-		b.parts[which] = uint64(t.ref(int64(id)*2+int64(which))) + 1
+	if r := t.tree.block(id).parts[which]; r != 0 {
+		return state.Ref(r)
 	}
-	return state.Ref(b.parts[which] - 1)
+	r := t.ref(int64(id)*2 + int64(which))
+	t.tree.editHead(id).parts[which] = uint64(r)
+	return r
 }
 
 // own returns a block's own partial aggregates, up to date.
 func (t *overTable) own(id uint32) state.Ref {
 	r := t.part(id, 0)
 	if b := t.tree.block(id); b.ownStale {
-		b.ownStale = false
+		t.tree.editHead(id).ownStale = false
 		for _, a := range t.aggs {
 			a.reset(r)
 			a.add(r, b.rows[:b.n], 1)
@@ -89,7 +109,7 @@ func (t *overTable) whole(id uint32) state.Ref {
 	if !b.treeStale {
 		return r
 	}
-	b.treeStale = false
+	t.tree.editHead(id).treeStale = false
 	own := t.own(id)
 	left, right := own, own
 	if b.left != 0 {
@@ -258,7 +278,7 @@ func (a *overAgg) fill(x *overEval, lo, hi int64) {
 func (a *overAgg) restart(x *overEval) {
 	a.reset(a.table.scratch)
 	if x.p.base != 0 && a.call.Frame.Start.Kind == FromStart {
-		a.merge.merge(a.table.scratch, state.Ref(x.p.base-1))
+		a.merge.merge(a.table.scratch, state.Ref(x.p.base))
 	}
 }
 

@@ -75,6 +75,7 @@ func (x *overEval) bytes() int64 {
 // begin turns to a partition whose tree stays as it is until the next begin.
 func (x *overEval) begin(p *overPart) {
 	x.p, x.n = p, x.o.tree.size(p.root)
+	x.table.begin()
 	x.cur, x.edge = overCursor{}, overCursor{}
 	for _, a := range x.aggs {
 		if a != nil {
@@ -322,15 +323,15 @@ func (x *overEval) put(st *Step, out Emitter) {
 	o := x.o
 	x.view.N, x.view.Cols = len(x.rows), x.now
 	for k, row := range x.rows {
-		b, at := x.at[k].block, x.lo+int64(k)-x.at[k].start
-		was := b.ans[at]
+		at := x.lo + int64(k) - x.at[k].start
+		was := x.at[k].block.ans[at]
 		x.same = false
 		if err := x.failed[k]; err != nil {
 			if was&ansFailed != 0 && *o.errs.at(was) == *err {
 				continue
 			}
 			x.takeBack(st, row, was, out)
-			b.ans[at] = o.errs.put(err)
+			o.tree.edit(x.at[k].id).ans[at] = o.errs.put(err)
 			o.rowError(st, row, err, 1)
 			continue
 		}
@@ -343,8 +344,8 @@ func (x *overEval) put(st *Step, out Emitter) {
 		if id&ansFailed != 0 {
 			panic("flow: too many rows in the state of window functions")
 		}
-		o.ans.write(o.ans.row(id), &x.view, x.cols, k)
-		b.ans[at] = id
+		o.ans.write(o.ans.edit(id), &x.view, x.cols, k)
+		o.tree.edit(x.at[k].id).ans[at] = id
 		o.out.emit(row, id, 1, out)
 	}
 }

@@ -100,6 +100,11 @@ func (k *overKeep) bytes() int64 {
 	return k.cal.bytes()
 }
 
+func (k *overKeep) persist(p *state.Persist, mem *state.Memory) {
+	state.Num(p, &k.last)
+	persistCalendar(p, mem, &k.cal)
+}
+
 // plan puts partition g down for when the mark passes the first of the rows that came.
 func (o *over) plan(g uint32, p *overPart, evs []overEvent) {
 	k := &o.keep
@@ -123,14 +128,14 @@ func (o *over) plan(g uint32, p *overPart, evs []overEvent) {
 // forget frees what lies below the marks: whole partitions, and rows that are final.
 func (o *over) forget() {
 	if o.free.begin(o.m.types) {
-		for g := range uint32(len(o.parts)) << groupChunkBits {
-			if root := o.part(g).root; root != 0 {
+		for g := range uint32(o.parts.Cap()) {
+			if root := o.peek(g).root; root != 0 {
 				o.free.add(o.m.rowStore, o.firstRow(root), uint64(g))
 			}
 		}
 	}
 	o.free.due(o.m.rowStore, func(g uint64) []uint64 {
-		if root := o.part(uint32(g)).root; root != 0 {
+		if root := o.peek(uint32(g)).root; root != 0 {
 			return o.firstRow(root)
 		}
 		return nil
@@ -146,9 +151,9 @@ func (o *over) forgetRows(mark int64) {
 	k := &o.keep
 	if k.cal == nil {
 		k.cal = newCalendar(o.env.memory(), k.width)
-		for g := range uint32(len(o.parts)) << groupChunkBits {
-			if p := o.part(g); p.root != 0 {
-				o.replan(g, p, mark)
+		for g := range uint32(o.parts.Cap()) {
+			if o.peek(g).root != 0 {
+				o.replan(g, o.part(g), mark)
 			}
 		}
 	}
@@ -260,18 +265,19 @@ func (o *over) retire(g uint32, p *overPart, upTo int64) {
 		return
 	}
 	if p.base == 0 {
-		p.base = uint64(x.ref(-int64(g)-1)) + 1
+		p.base = uint64(x.ref(-int64(g) - 1))
 		for _, a := range x.aggs {
-			a.reset(state.Ref(p.base - 1))
+			a.reset(state.Ref(p.base))
 		}
 	}
+	x.groups.EditPayload(state.Ref(p.base))
 	var c overCursor
 	for at := int64(0); at < upTo; {
 		b, _ := c.move(&o.tree, p.root, at)
 		n := min(int64(b.n), upTo-at)
 		for _, a := range x.aggs {
 			if a.call.Frame.Start.Kind == FromStart {
-				a.add(state.Ref(p.base-1), b.rows[:n], 1)
+				a.add(state.Ref(p.base), b.rows[:n], 1)
 			}
 		}
 		at += n
@@ -305,7 +311,7 @@ func (o *over) freePart(g uint32) {
 	o.freeTree(p.root)
 	if p.base != 0 {
 		for _, a := range o.eval.table.aggs {
-			a.reset(state.Ref(p.base - 1))
+			a.reset(state.Ref(p.base))
 		}
 	}
 	*p = overPart{}
@@ -325,6 +331,7 @@ func (o *over) freeTree(root uint32) {
 			}
 		}
 		right := b.right
+		o.tree.n -= int64(b.n)
 		o.tree.release(root)
 		root = right
 	}

@@ -1,7 +1,6 @@
 package flow
 
 import (
-	"math/big"
 	"math/bits"
 
 	"github.com/tidemill/tidemill/internal/state"
@@ -81,8 +80,7 @@ func (x *exactSums) merge(w, v []uint64) {
 	case v[0] == 0:
 		return
 	case v[0]>>32 != 0:
-		acc := x.spill(w)
-		src := x.at(v[0])
+		acc, src := x.spill(w), x.at(v[0])
 		addWords(acc[:fullLimbs], src[:fullLimbs])
 		for i := fullNaN; i < fullWords; i++ {
 			acc[i] += src[i]
@@ -128,7 +126,7 @@ func magnitude(v []uint64) (mag wide, neg bool) {
 
 // merge adds the sum in v to that in w.
 func (x *decSums) merge(w, v []uint64) {
-	id := v[1] >> 32
+	id := uint32(v[1] >> 32)
 	if v[0] == 0 && id == 0 {
 		return
 	}
@@ -143,30 +141,8 @@ func (x *decSums) merge(w, v []uint64) {
 	m := x.spill(w, 0)
 	w[0] += v[0]
 	if id == 0 {
-		m.addSum(int16(v[1]), int64(v[0]), wideBig((*wide)(v[2:6])))
+		x.mixed.addSum(m, int16(v[1]), int64(v[0]), wideBig((*wide)(v[2:6])))
 		return
 	}
-	src := x.mixed[id-1]
-	m.nan, m.pos, m.neg = m.nan+src.nan, m.pos+src.pos, m.neg+src.neg
-	for i := range src.scales {
-		s := &src.scales[i]
-		m.addSum(s.scale, s.count, &s.sum)
-	}
-}
-
-// addSum adds count values of one scale.
-func (m *mixedSum) addSum(scale int16, count int64, sum *big.Int) {
-	i := 0
-	for i < len(m.scales) && m.scales[i].scale < scale {
-		i++
-	}
-	if i == len(m.scales) || m.scales[i].scale != scale {
-		m.scales = append(m.scales, scaleSum{})
-		for j := len(m.scales) - 1; j > i; j-- {
-			m.scales[j] = m.scales[j-1]
-		}
-		m.scales[i] = scaleSum{scale: scale}
-	}
-	m.scales[i].count += count
-	m.scales[i].sum.Add(&m.scales[i].sum, sum)
+	x.mixed.merge(m, id)
 }

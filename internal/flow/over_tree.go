@@ -2,7 +2,9 @@ package flow
 
 import (
 	"math/bits"
+	"unsafe"
 
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -16,19 +18,19 @@ import (
 // Source: Seidel and Aragon, "Randomized search trees", Algorithmica 1996.
 type overTree struct {
 	rows   *rowStore
-	chunks [][]overBlock
-	next   uint32
-	free   uint32 // through left
+	blocks slab // of overBlock
+	n      int64
 	path   []uint32
 }
 
 const (
-	blockRows      = 32
-	blockChunkBits = 6
-	overBlockBytes = 8*blockRows + 48
+	blockRows  = 32
+	blockHead  = 5 // words of a block before its rows
+	blockWords = int(unsafe.Sizeof(overBlock{}) / 8)
 )
 
-// overBlock is some rows that follow each other.
+// overBlock is some rows that follow each other. It is the words of a row of pages,
+// seen as what they are.
 type overBlock struct {
 	left, right uint32
 	size        uint32 // rows in the tree
@@ -37,39 +39,42 @@ type overBlock struct {
 	n           uint8
 	ownStale    bool      // the block's rows are not those of its partial aggregates
 	treeStale   bool      // nor are the tree's
-	parts       [2]uint64 // refs of the partial aggregates of the block and of the tree, less 1
+	parts       [2]uint64 // refs of the partial aggregates of the block and of the tree
 	rows        [blockRows]uint32
 	ans         [blockRows]uint32
 }
 
-func (t *overTree) block(id uint32) *overBlock {
-	return &t.chunks[id>>blockChunkBits][id&(1<<blockChunkBits-1)]
+func newOverTree(mem *state.Memory, rows *rowStore) overTree {
+	return overTree{rows: rows, blocks: newSlab(mem, blockWords)}
 }
 
-func (t *overTree) bytes() int64 {
-	return int64(len(t.chunks)) << blockChunkBits * overBlockBytes
+func (t *overTree) persist(p *state.Persist) {
+	state.Num(p, &t.n)
+	t.blocks.persist(p)
 }
 
-func (t *overTree) alloc() uint32 {
-	id := t.free
-	if id != 0 {
-		t.free = t.block(id).left
-	} else {
-		t.next++
-		id = t.next
-		if int(id>>blockChunkBits) == len(t.chunks) {
-			t.chunks = append(t.chunks, make([]overBlock, 1<<blockChunkBits))
-		}
-	}
-	b := t.block(id)
-	*b = overBlock{ownStale: true, treeStale: true, parts: b.parts}
-	return id
+func asBlock(w []uint64) *overBlock { return (*overBlock)(unsafe.Pointer(unsafe.SliceData(w))) }
+
+// block returns a block for reading, edit for reading and writing, and editHead for
+// writing all but its rows and answers.
+func (t *overTree) block(id uint32) *overBlock { return asBlock(t.blocks.at(id)) }
+func (t *overTree) edit(id uint32) *overBlock  { return asBlock(t.blocks.edit(id)) }
+
+func (t *overTree) editHead(id uint32) *overBlock {
+	return asBlock(t.blocks.pages.EditPart(id, 0, blockHead))
 }
 
-func (t *overTree) release(id uint32) {
-	t.block(id).left = t.free
-	t.free = id
+func (t *overTree) bytes() int64 { return t.blocks.bytes() }
+
+// alloc returns a new block, which may be written in this step.
+func (t *overTree) alloc() (uint32, *overBlock) {
+	id, w := t.blocks.alloc()
+	b := asBlock(w)
+	b.ownStale, b.treeStale = true, true
+	return id, b
 }
+
+func (t *overTree) release(id uint32) { t.blocks.release(id) }
 
 func (t *overTree) size(id uint32) int64 {
 	if id == 0 {
@@ -87,7 +92,7 @@ func (t *overTree) heads(id uint32) int64 {
 
 // pull brings a block's knowledge of its tree up to date.
 func (t *overTree) pull(id uint32) uint32 {
-	b := t.block(id)
+	b := t.editHead(id)
 	b.size = uint32(b.n) + uint32(t.size(b.left)+t.size(b.right))
 	b.heads = uint32(bits.OnesCount32(b.head)) + uint32(t.heads(b.left)+t.heads(b.right))
 	b.treeStale = true
@@ -104,11 +109,11 @@ func (t *overTree) merge(x, y uint32) uint32 {
 	case y == 0:
 		return x
 	case blockPriority(x) > blockPriority(y):
-		b := t.block(x)
+		b := t.editHead(x)
 		b.right = t.merge(b.right, y)
 		return t.pull(x)
 	}
-	b := t.block(y)
+	b := t.editHead(y)
 	b.left = t.merge(x, b.left)
 	return t.pull(y)
 }
@@ -118,7 +123,7 @@ func (t *overTree) split(id uint32, at int64) (before, after uint32) {
 	if id == 0 {
 		return 0, 0
 	}
-	b := t.block(id)
+	b := t.editHead(id)
 	if left := t.size(b.left); at <= left {
 		before, b.left = t.split(b.left, at)
 		return before, t.pull(id)
@@ -159,22 +164,20 @@ func (t *overTree) pullPath() {
 // insert puts a row without an answer in before place at, and returns the root.
 func (t *overTree) insert(root uint32, at int64, row uint32) uint32 {
 	if root == 0 {
-		root = t.alloc()
-		b := t.block(root)
+		id, b := t.alloc()
 		b.n, b.rows[0] = 1, row
-		return t.pull(root)
+		t.n++
+		return t.pull(id)
 	}
 	id, start := t.find(root, at, true)
-	b := t.block(id)
+	b := t.edit(id)
 	if b.n == blockRows {
 		// Rows that come in order fill their blocks.
 		keep := uint8(blockRows / 2)
 		if at == start+blockRows {
 			keep = blockRows
 		}
-		nid := t.alloc()
-		b = t.block(id)
-		nb := t.block(nid)
+		nid, nb := t.alloc()
 		if keep < blockRows {
 			nb.n = uint8(copy(nb.rows[:], b.rows[keep:]))
 			copy(nb.ans[:], b.ans[keep:])
@@ -189,6 +192,7 @@ func (t *overTree) insert(root uint32, at int64, row uint32) uint32 {
 		x, y := t.split(root, start+int64(keep))
 		root = t.merge(t.merge(x, nid), y)
 		if keep == blockRows {
+			t.n++
 			return root
 		}
 		return t.insert(root, at, row)
@@ -201,6 +205,7 @@ func (t *overTree) insert(root uint32, at int64, row uint32) uint32 {
 	b.rows[k], b.ans[k] = row, 0
 	b.n++
 	b.ownStale = true
+	t.n++
 	t.pullPath()
 	return root
 }
@@ -208,7 +213,8 @@ func (t *overTree) insert(root uint32, at int64, row uint32) uint32 {
 // remove takes the row at a place out.
 func (t *overTree) remove(root uint32, at int64) uint32 {
 	id, start := t.find(root, at, false)
-	b := t.block(id)
+	t.n--
+	b := t.edit(id)
 	if b.n == 1 {
 		x, y := t.split(root, start)
 		_, z := t.split(y, 1)
@@ -244,6 +250,7 @@ func (t *overTree) join(root, id uint32, start int64) uint32 {
 	}
 	x, y := t.split(root, end)
 	_, z := t.split(y, int64(nb.n))
+	b = t.edit(id)
 	copy(b.rows[b.n:], nb.rows[:nb.n])
 	copy(b.ans[b.n:], nb.ans[:nb.n])
 	b.head |= nb.head << b.n
@@ -259,16 +266,16 @@ func (t *overTree) join(root, id uint32, start int64) uint32 {
 // setHead notes whether the row at a place is the first of its peers.
 func (t *overTree) setHead(root uint32, at int64, head bool) {
 	id, start := t.find(root, at, false)
-	b, bit := t.block(id), uint32(1)<<uint(at-start)
-	if (b.head&bit != 0) == head {
+	bit := uint32(1) << uint(at-start)
+	if (t.block(id).head&bit != 0) == head {
 		return
 	}
-	b.head ^= bit
+	t.editHead(id).head ^= bit
 	for _, id := range t.path {
 		if head {
-			t.block(id).heads++
+			t.editHead(id).heads++
 		} else {
-			t.block(id).heads--
+			t.editHead(id).heads--
 		}
 	}
 }

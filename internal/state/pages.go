@@ -169,6 +169,13 @@ func (p *Pages) Edit(i uint32) []uint64 {
 	return p.pages[n][o : o+p.stride : o+p.stride]
 }
 
+// EditPart returns the words of row i for reading and for writing words from to to-1.
+func (p *Pages) EditPart(i uint32, from, to int) []uint64 {
+	o := int(i&(1<<p.shift-1)) * p.stride
+	pg := p.EditPage(i>>p.shift, o+from, o+to)
+	return pg[o : o+p.stride : o+p.stride]
+}
+
 // EditPage returns page n for reading and for writing words from to to-1.
 func (p *Pages) EditPage(n uint32, from, to int) []uint64 {
 	m := &p.meta[n]
