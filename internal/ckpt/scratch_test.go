@@ -104,6 +104,34 @@ func TestScratchIsUsedAgain(t *testing.T) {
 	}
 }
 
+// TestScratchJoinsNeighbours needs room for large records where small ones were.
+func TestScratchJoinsNeighbours(t *testing.T) {
+	const most = 1 << 20
+	s := openDir(t, t.TempDir(), ckpt.Options{MaxScratchBytes: most})
+	var at []state.Loc
+	for {
+		l, err := s.Spill(1, make([]byte, 4000))
+		if errors.Is(err, ckpt.ErrScratchFull) {
+			break
+		}
+		at = append(at, must[state.Loc](t)(l, err))
+	}
+	if len(at) != most/4096 {
+		t.Fatalf("%d records of 4096 bytes in %d", len(at), most)
+	}
+	for _, l := range at[:len(at)/2] {
+		s.Unspill(l)
+	}
+	for range 3 {
+		must[state.Loc](t)(s.Spill(2, make([]byte, 128<<10)))
+	}
+	for _, l := range at[len(at)/2:] {
+		if _, err := s.Read(l, 1, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestLargeEmptyScratchIsRemoved(t *testing.T) {
 	dir := t.TempDir()
 	s := openDir(t, dir, ckpt.Options{})
