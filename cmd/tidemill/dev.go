@@ -73,6 +73,7 @@ func nodeFlags(cmd *cobra.Command, cfg *node.Config) {
 	f.IntVar(&cfg.MaxConnections, "max-connections", 0, "SQL connections at once; 0 means 1000")
 	f.Int64Var(&cfg.QueryMemoryMB, "query-memory", 0, "megabytes one ad-hoc query may use; 0 means 512")
 	f.Int64Var(&cfg.ViewMemoryMB, "view-memory", 0, "megabytes the state of all views may use; 0 means 4096")
+	f.Int64Var(&cfg.DiskReserveMB, "disk-reserve", 0, "megabytes kept free on the disk, below which writes are refused; 0 means 256, -1 none")
 }
 
 // runDev runs a node until ctx ends or the node fails.

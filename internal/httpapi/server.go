@@ -283,6 +283,8 @@ func statusOf(err error) int {
 		return http.StatusUnprocessableEntity
 	case "08007": // the outcome is not known
 		return http.StatusServiceUnavailable
+	case "08007": // the outcome is not known
+		return http.StatusServiceUnavailable
 	case types.CodeDiskFull:
 		return http.StatusInsufficientStorage
 	case "42501":

@@ -43,6 +43,8 @@ var (
 	descLag         = desc("source_lag_rows", "Rows of a source that are durable and in no step yet.", "source")
 	descLate        = desc("late_rows_total", "Rows that came too late for the watermark of their source or table.", "relation")
 	descWatermark   = desc("watermark_seconds", "The watermark of a column, in Unix time.", "relation", "column")
+	descDiskFree    = desc("disk_free_bytes", "What is free on the disk of the data directory.")
+	descDiskReserve = desc("disk_reserve_bytes", "What is kept free there: with less, writes are refused.")
 	descConns       = desc("sql_connections", "SQL clients connected now.")
 	descConnsTotal  = desc("sql_connections_total", "SQL clients there have been.")
 )
@@ -92,6 +94,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(descWatermark, prometheus.GaugeValue, float64(w.Watermark.I+epochMicros)/1e6, schema+"."+w.Name, w.Column)
 		}
 	}
+	free, reserve := c.n.fabric.Space()
+	gauge(descDiskFree, free)
+	gauge(descDiskReserve, reserve)
 	if c.n.pg != nil {
 		now, total := c.n.pg.Connections()
 		gauge(descConns, now)

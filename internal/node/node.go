@@ -49,7 +49,11 @@ type Config struct {
 	// ViewMemoryMB bounds the memory of all views' state together in megabytes; zero
 	// means engine.DefaultStateBytes.
 	ViewMemoryMB int64
-	Version      string
+	// DiskReserveMB is what is kept free on the disk of DataDir, in megabytes: below it
+	// writes are refused. Zero means fabric.DefaultReserveBytes; negative that nothing is
+	// kept.
+	DiskReserveMB int64
+	Version       string
 	// Logf receives what is worth a line in a log; nil is silent.
 	Logf func(format string, args ...any)
 }
@@ -108,7 +112,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 
 // startEngine starts the broker and opens the pipeline.
 func (n *Node) startEngine(ctx context.Context) error {
-	f, err := fabric.Start(ctx, fabric.Config{Dir: n.cfg.DataDir, Listen: n.cfg.NATS, Logger: fabricLog{n.cfg.Logf}})
+	f, err := fabric.Start(ctx, fabric.Config{Dir: n.cfg.DataDir, Listen: n.cfg.NATS, ReserveBytes: n.cfg.DiskReserveMB << 20, Logger: fabricLog{n.cfg.Logf}})
 	if err != nil {
 		return fmt.Errorf("start node: %w", err)
 	}
