@@ -239,13 +239,8 @@ func rowBytes(b *batch.Batch, lo, hi int) int64 {
 			size += 16 * n
 		case types.LayoutDec:
 			size += 24 * n
-			if len(col.Bytes) == 0 {
-				continue
-			}
-			for _, d := range col.Dec[lo:hi] {
-				if d.Form == types.DecBig {
-					size += int64(d.Lo & 0xffffffff)
-				}
+			if len(col.Bytes) > 0 {
+				size += bigDigits(col.Dec[lo:hi])
 			}
 		case types.LayoutStr:
 			size += 8 * n
@@ -253,7 +248,19 @@ func rowBytes(b *batch.Batch, lo, hi int) int64 {
 				size += int64(r.Len)
 			}
 		}
-		size += (n + 7) / 8
+		if col.Valid != nil {
+			size += (n + 63) / 64 * 8
+		}
+	}
+	return size
+}
+
+// bigDigits is how many bytes the digits of Big decimals take.
+func bigDigits(list []types.Decimal) (size int64) {
+	for _, d := range list {
+		if d.Form == types.DecBig {
+			size += int64(d.Lo & 0xffffffff)
+		}
 	}
 	return size
 }

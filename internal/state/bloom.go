@@ -139,7 +139,9 @@ func (f fence) columns() int {
 
 // compareFirst orders the first row against a looked-up key; 0 also if not enough is
 // known.
-func (f fence) compareFirst(key *batch.Batch, keys []batch.Key) int { return f.compare(f.row, key, keys) }
+func (f fence) compareFirst(key *batch.Batch, keys []batch.Key) int {
+	return f.compare(f.row, key, keys)
+}
 
 // compareLast is compareFirst for the last row.
 func (f fence) compareLast(key *batch.Batch, keys []batch.Key) int {

@@ -34,6 +34,7 @@ type Cache struct {
 	evicted int64
 	failed  error // why the last spill failed; nil if it did not
 	closed  bool
+	fixed   int64 // bytes in memory that are not blocks, and stay
 }
 
 // grave is a dropped block that is outside of memory only.
@@ -116,7 +117,7 @@ type CacheStats struct {
 func (c *Cache) Stats() CacheStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return CacheStats{HeldBytes: c.bytes, Blocks: len(c.clean.items) + len(c.dirty.items), Misses: c.misses.Load(),
+	return CacheStats{HeldBytes: c.bytes + c.fixed, Blocks: len(c.clean.items) + len(c.dirty.items), Misses: c.misses.Load(),
 		Evicted: c.evicted, Spilled: c.spills, Dropped: len(c.dead), SpillErr: c.failed}
 }
 
@@ -125,6 +126,17 @@ func (c *Cache) hold(it item, n int64) {
 	c.bytes += n
 	c.budget.Add(n)
 	it.held().Add(n)
+}
+
+// fix counts bytes of a set that stay in memory, fewer if n is negative.
+func (c *Cache) fix(s *blockSet, n int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.fixed += n
+		c.budget.Add(n)
+		s.held.Add(n)
+	}
 }
 
 // insert takes a new block, which is nowhere but in memory.
@@ -396,8 +408,8 @@ func (c *Cache) Close() {
 		*k = clock{}
 	}
 	c.closed = true
-	c.budget.Add(-c.bytes)
-	c.bytes, c.dead = 0, nil
+	c.budget.Add(-c.bytes - c.fixed)
+	c.bytes, c.fixed, c.dead = 0, 0, nil
 }
 
 // filters are the filters of the blocks of a directory, which are read when a lookup

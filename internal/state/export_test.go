@@ -5,3 +5,11 @@ package state
 func (s *Spine) Small(rows, blocks, inline int) {
 	s.size, s.set.dirBlocks, s.set.inline = rows, blocks, inline
 }
+
+// Small makes blocks of so many rows, and directories of so many blocks.
+func (h *Changes) Small(rows, blocks int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.size = rows
+	h.set.dirBlocks = blocks
+}

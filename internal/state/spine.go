@@ -19,9 +19,9 @@ type Spine struct {
 	keys  []batch.Key
 	set   *blockSet // nil: all stays in memory
 	size  int       // rows of a block
-	runs  []*run   // oldest and largest first
-	merge *merging // at most one, of two neighbours in runs
-	rows  int64    // sum of all weights
+	runs  []*run    // oldest and largest first
+	merge *merging  // at most one, of two neighbours in runs
+	rows  int64     // sum of all weights
 	bytes int64
 	cons  batch.Consolidator
 
