@@ -289,7 +289,7 @@ func TestSmallStepsShareRecords(t *testing.T) {
 func TestFollowersBesideTheOwner(t *testing.T) {
 	back := statetest.New()
 	back.Two = true
-	cache := state.NewCache(back, wireCodec{}, state.NewBudget(20000))
+	cache := state.NewCache(back, wireCodec{}, state.NewBudget(6000))
 	h := cache.NewChanges(9, 0)
 	h.Small(64, 3)
 	rows := func(step uint64) int { return int(step*7919%9)*5 + 5*int(step%50/49)*40 }
@@ -342,7 +342,7 @@ func TestFollowersBesideTheOwner(t *testing.T) {
 	for step := uint64(1); step <= steps; step++ {
 		h.Add(step, stepRows(step, 0, rows(step)))
 		h.Trim(1<<40, 200)
-		if step%20 == 0 {
+		if step%60 == 0 {
 			f := h.Freeze()
 			dropped := cache.Dropped()
 			var writer sync.WaitGroup
