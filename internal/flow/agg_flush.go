@@ -20,6 +20,7 @@ func (a *aggregate) Flush(st *Step, out Emitter) {
 	dirty := a.groups.Dirty()
 	for lo := 0; !a.closes && lo < len(dirty) && !st.Stopped(); lo += batch.BlockRows {
 		a.flushGroups(st, dirty, lo, min(lo+batch.BlockRows, len(dirty)), out)
+		st.Rest()
 	}
 	for _, r := range dirty {
 		if int64(a.groups.Payload(r)[countWord]) == 0 && !(a.op.Scalar && r == a.scalar) {
@@ -29,16 +30,17 @@ func (a *aggregate) Flush(st *Step, out Emitter) {
 			a.groups.Delete(r)
 			a.freer.reused = a.freer.key >= 0
 		}
+		st.RestAfter()
 	}
 	for _, in := range a.inputs {
-		in.end()
+		in.end(st)
 	}
-	a.chooseFree()
-	due := a.freer.due(a.groups)
+	a.chooseFree(st)
+	due := a.freer.due(st, a.groups)
 	if a.closes {
 		a.close(st, due, out)
 	}
-	a.free(due)
+	a.free(st, due)
 	a.begun, a.oldRows, a.oldAt, a.oldErrs = false, 0, a.oldAt[:0], a.oldErrs[:0]
 	for i := range a.old {
 		a.old[i].Truncate()

@@ -75,18 +75,19 @@ func (f *groupFreer) addRows(b *batch.Batch, refs []state.Ref, fresh []uint32) {
 }
 
 // addAll puts down every group of a table.
-func (f *groupFreer) addAll(groups *state.Table, key int) {
+func (f *groupFreer) addAll(st *Step, groups *state.Table, key int) {
 	groups.All(func(r state.Ref) bool {
 		if v, ok := groups.KeyInt(r, key); ok {
 			f.cal.add(v, uint64(r))
 		}
+		st.RestAfter()
 		return true
 	})
 }
 
 // due lists the groups that lie below the mark, those near each other together. The list is
 // valid until the next call.
-func (f *groupFreer) due(groups *state.Table) []state.Ref {
+func (f *groupFreer) due(st *Step, groups *state.Table) []state.Ref {
 	f.refs = f.refs[:0]
 	if f.key < 0 {
 		return nil
@@ -99,6 +100,7 @@ func (f *groupFreer) due(groups *state.Table) []state.Ref {
 		return groups.KeyInt(state.Ref(x), f.key)
 	}
 	f.cal.due(m, time, func(x uint64) {
+		st.RestAfter()
 		if f.reused {
 			if v, ok := time(x); !ok || v >= m {
 				return
@@ -169,12 +171,12 @@ func (f *groupFreer) bytes() int64 {
 }
 
 // free deletes the groups due, and what is kept of their values.
-func (a *aggregate) free(due []state.Ref) {
+func (a *aggregate) free(st *Step, due []state.Ref) {
 	if len(due) == 0 {
 		return
 	}
 	for _, in := range a.inputs {
-		in.free(a.freer.marks.In[0][a.freer.col], a.groups, a.freer.key)
+		in.free(st, a.freer.marks.In[0][a.freer.col], a.groups, a.freer.key)
 	}
 	for _, r := range due {
 		a.groups.EditPayload(r)
@@ -182,17 +184,18 @@ func (a *aggregate) free(due []state.Ref) {
 			acc.forget(r)
 		}
 		a.groups.Delete(r)
+		st.RestAfter()
 	}
 }
 
 // chooseFree begins to put down groups once a key column has a mark.
-func (a *aggregate) chooseFree() {
+func (a *aggregate) chooseFree(st *Step) {
 	if !a.freer.choose(a.env.In[0], a.op.Keys) {
 		return
 	}
-	a.freer.addAll(a.groups, a.freer.key)
+	a.freer.addAll(st, a.groups, a.freer.key)
 	for _, in := range a.inputs {
-		in.keepFree(a.freer.mem, a.freer.col, a.freer.cal.far.width, a.groups, a.freer.key)
+		in.keepFree(st, a.freer.mem, a.freer.col, a.freer.cal.far.width, a.groups, a.freer.key)
 	}
 }
 
@@ -217,12 +220,13 @@ func (a *aggregate) close(st *Step, due []state.Ref, out Emitter) {
 			}
 		}
 		a.emit(refs, nil, out)
+		st.Rest()
 	}
 }
 
 // keepFree makes x put down its values under the times of their groups, which are
 // column col of the input and key column key of groups.
-func (x *aggInput) keepFree(mem *state.Memory, col int, width int64, groups *state.Table, key int) {
+func (x *aggInput) keepFree(st *Step, mem *state.Memory, col int, width int64, groups *state.Table, key int) {
 	if x.seen == nil {
 		return
 	}
@@ -231,6 +235,7 @@ func (x *aggInput) keepFree(mem *state.Memory, col int, width int64, groups *sta
 		if v, ok := x.timeOf(r, groups, key); ok {
 			x.cal.add(v, uint64(r))
 		}
+		st.RestAfter()
 		return true
 	})
 }
@@ -259,7 +264,7 @@ func (x *aggInput) putDown(b *batch.Batch, vals []state.Ref, fresh []uint32) {
 
 // free deletes the values of groups that are below mark m of key column key. The
 // groups are still there.
-func (x *aggInput) free(m int64, groups *state.Table, key int) {
+func (x *aggInput) free(st *Step, m int64, groups *state.Table, key int) {
 	if x.cal == nil {
 		return
 	}
@@ -270,6 +275,7 @@ func (x *aggInput) free(m int64, groups *state.Table, key int) {
 		return x.timeOf(state.Ref(e), groups, key)
 	}
 	x.cal.due(m, time, func(e uint64) {
+		st.RestAfter()
 		if v, ok := time(e); !ok || v >= m {
 			return // it is another group's value by now
 		}

@@ -252,7 +252,7 @@ func (x *aggInput) rewrite(b *batch.Batch) {
 }
 
 // end forgets the values that no row has any more.
-func (x *aggInput) end() {
+func (x *aggInput) end(st *Step) {
 	if x.seen == nil {
 		return
 	}
@@ -263,6 +263,7 @@ func (x *aggInput) end() {
 			}
 			x.seen.Delete(r)
 		}
+		st.RestAfter()
 	}
 }
 

@@ -354,10 +354,7 @@ func TestAggregatesEqualRecomputation(t *testing.T) {
 		}
 		spec, only := aggSpec(aggTypes, []int{0}, calls...), rapid.IntRange(0, 3).Draw(t, "append-only") == 0
 		spec.Nodes[0].Op = &flow.Input{Rel: "r", AppendOnly: only}
-		g, err := flow.New(spec, flow.Options{Workers: rapid.IntRange(1, 3).Draw(t, "workers")})
-		if err != nil {
-			t.Fatal(err)
-		}
+		g := newStepper(t, spec, flow.Options{Workers: rapid.IntRange(1, 3).Draw(t, "workers")})
 		var rows []aggRow
 		sums := map[string]int64{}
 		for step := range rapid.IntRange(1, 5).Draw(t, "steps") {

@@ -173,6 +173,7 @@ func (c *Circuit) connect(all []*Circuit) {
 // begin starts a step; marks are those that moved, by relation.
 func (c *Circuit) begin(st Step, marks map[string][]int64) {
 	c.step = st
+	c.step.memory = c.memory
 	for _, n := range c.nodes {
 		n.marks.Moved = false
 	}

@@ -73,6 +73,26 @@ type Step struct {
 	fail    error       // why the step is abandoned
 	stop    func() bool // Options.Stop
 	asked   int         // how often Stopped was
+	memory  *state.Memory
+	rows    int // calls of RestAfter since the last rest
+}
+
+// Rest lets state leave memory if there is too much of it. An operator that makes much
+// output, or goes through much of its state, calls it between blocks: in its own Flush
+// and nowhere else, since there nobody above it holds a slice of a page, and while it
+// holds none itself.
+func (st *Step) Rest() {
+	if st.memory != nil {
+		st.memory.Rest()
+	}
+	st.rows = 0
+}
+
+// RestAfter is Rest once there have been as many calls as a block has rows.
+func (st *Step) RestAfter() {
+	if st.rows++; st.rows >= batch.BlockRows {
+		st.Rest()
+	}
 }
 
 // RowError notes that physical row i of b, in the input row type of node, could not

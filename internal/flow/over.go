@@ -116,7 +116,7 @@ func (o *over) Push(_ *Step, _ int, b *batch.Batch, _ Emitter) {
 
 // Flush implements Operator.
 func (o *over) Flush(st *Step, out Emitter) {
-	o.note()
+	o.note(st)
 	for _, g := range o.work {
 		if st.Stopped() {
 			return
@@ -126,13 +126,14 @@ func (o *over) Flush(st *Step, out Emitter) {
 		if p.root != 0 {
 			o.plan(g, p, o.eval.events)
 		}
+		st.Rest()
 	}
 	o.out.flush(out)
 	for _, a := range o.gone {
 		o.releaseAnswer(a)
 	}
 	o.work, o.events, o.gone = o.work[:0], o.events[:0], o.gone[:0]
-	o.forget()
+	o.forget(st)
 	o.m.endStep()
 }
 
@@ -159,8 +160,9 @@ func (o *over) part(g uint32) *overPart {
 func (o *over) peek(g uint32) *overPart { return asPart(o.parts.At(g)) }
 
 // note lists the rows that came and went by partition.
-func (o *over) note() {
+func (o *over) note(st *Step) {
 	for _, r := range o.m.touchedR {
+		st.RestAfter()
 		w := o.m.row(r.row)
 		was, is := max(r.old, 0), max(int64(w[rowWeight]), 0)
 		if was == is {

@@ -126,12 +126,13 @@ func (o *over) plan(g uint32, p *overPart, evs []overEvent) {
 }
 
 // forget frees what lies below the marks: whole partitions, and rows that are final.
-func (o *over) forget() {
+func (o *over) forget(st *Step) {
 	if o.free.begin(o.m.types) {
 		for g := range uint32(o.parts.Cap()) {
 			if root := o.peek(g).root; root != 0 {
 				o.free.add(o.m.rowStore, o.firstRow(root), uint64(g))
 			}
+			st.RestAfter()
 		}
 	}
 	o.free.due(o.m.rowStore, func(g uint64) []uint64 {
@@ -139,15 +140,18 @@ func (o *over) forget() {
 			return o.firstRow(root)
 		}
 		return nil
-	}, func(g uint64) { o.freePart(uint32(g)) })
+	}, func(g uint64) {
+		st.Rest()
+		o.freePart(uint32(g))
+	})
 	if k := &o.keep; k.col >= 0 && k.marks.In[0][k.col] != NoMark {
-		o.forgetRows(k.marks.In[0][k.col])
+		o.forgetRows(st, k.marks.In[0][k.col])
 	}
 	o.drop.flush()
 }
 
 // forgetRows frees final rows, given the mark of the first sort key.
-func (o *over) forgetRows(mark int64) {
+func (o *over) forgetRows(st *Step, mark int64) {
 	k := &o.keep
 	if k.cal == nil {
 		k.cal = newCalendar(o.env.memory(), k.width)
@@ -155,9 +159,11 @@ func (o *over) forgetRows(mark int64) {
 			if o.peek(g).root != 0 {
 				o.replan(g, o.part(g), mark)
 			}
+			st.RestAfter()
 		}
 	}
 	k.cal.due(mark, func(x uint64) {
+		st.Rest()
 		g := uint32(x)
 		p := o.part(g)
 		p.planned = false

@@ -42,7 +42,7 @@ func TestStateIsFlatUnderMarks(t *testing.T) {
 			spec := &flow.Spec{Nodes: []flow.Node{{Op: &flow.Input{Rel: "r0", AppendOnly: true}, Out: in}, limit,
 				{Op: c.op, In: []int{1}, Out: c.out}, {Op: &flow.Output{Name: "out"}, In: []int{2}, Out: c.out}}}
 			r := newRunner(t, spec, 1)
-			g := r.group
+			g, again := r.group, newRunner(t, spec, 2).group
 			most := int64(0)
 			const steps, a = 400, 100
 			const shards = 1 << 20 // what the shards of a table may still take at their first use; never freeing takes 8 times that
@@ -57,10 +57,20 @@ func TestStateIsFlatUnderMarks(t *testing.T) {
 					bu.EndRow(1)
 				}
 				mark := (step + 1) * a
-				_, _, err := g.Step(step+1, 0, flow.Feed{Rel: "r0", Blocks: []*batch.Batch{bu.Seal()},
-					Marks: []int64{flow.NoMark, mark, mark / 1000 * 1000, flow.NoMark}})
+				feed := flow.Feed{Rel: "r0", Blocks: []*batch.Batch{bu.Seal()},
+					Marks: []int64{flow.NoMark, mark, mark / 1000 * 1000, flow.NoMark}}
+				res, _, err := g.Step(step+1, 0, feed)
 				if err != nil {
 					t.Fatal(err)
+				}
+				if step < steps/4 {
+					same, _, err := again.Step(step+1, 0, feed)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if res[0].Digest != same[0].Digest {
+						t.Fatalf("step %d: digest %v, of one that was restarted %v", step+1, res[0].Digest, same[0].Digest)
+					}
 				}
 				if held := g.StateBytes(); step < steps/4 {
 					most = max(most, held)
