@@ -45,6 +45,9 @@ func (e *Engine) Receive(ctx context.Context, d Delivery) (Receipt, error) {
 		return Receipt{}, &types.Error{Code: types.CodeWrongObject, Message: fmt.Sprintf("%s takes no rows from requests", def.Describe()),
 			Hint: "Only a source WITH (connector = 'http') does."}
 	}
+	if err := e.room(); err != nil {
+		return Receipt{}, err
+	}
 	b, err := s.receiver.Decode(d.Body)
 	if err != nil {
 		return Receipt{}, err

@@ -12,8 +12,15 @@ import (
 	"github.com/tidemill/tidemill/internal/fabric"
 )
 
-// maxSinkBytes bounds the changes that wait for a sink.
-const maxSinkBytes = 256 << 20
+const (
+	// maxSinkBytes bounds the changes that wait for a sink.
+	maxSinkBytes = 256 << 20
+	// sinkTrim is how many positions of a sink are kept before all but the last go.
+	sinkTrim = 1024
+	// sinkRoomPoll is how often a sink looks whether the disk has room again. It waits,
+	// since its target may be on the same disk, as streams of the node and files are.
+	sinkRoomPoll = time.Second
+)
 
 // sinkState is a running sink.
 type sinkState struct {
@@ -132,6 +139,15 @@ func (s *sinkState) Position() uint64 {
 
 // Next implements connector.Outlet.
 func (s *sinkState) Next(ctx context.Context, after uint64) (uint64, *batch.Batch, error) {
+	for s.e.room() != nil {
+		timer := time.NewTimer(sinkRoomPoll)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return 0, nil, ctx.Err()
+		}
+	}
 	for {
 		wait := s.e.published.wait()
 		e, ok, err := s.ring.after(after, s.e.Snapshot().Step)
@@ -165,6 +181,11 @@ func (s *sinkState) Done(ctx context.Context, step uint64) error {
 	s.last = last
 	s.setPosition(step)
 	s.ring.forget(step)
+	if last%sinkTrim == 0 {
+		if err := s.log.Trim(ctx, last); err != nil && ctx.Err() == nil {
+			s.e.cfg.Logger.Warn("trim the positions of a sink", "sink", s.def.Name, "err", err)
+		}
+	}
 	return nil
 }
 
