@@ -34,3 +34,31 @@ func PartitionsOf(g *Group) int {
 	}
 	return n
 }
+
+// SearchStepsOf returns how many steps all open searches of final Matches have taken.
+func SearchStepsOf(g *Group) int64 {
+	n := int64(0)
+	for _, c := range g.circuits {
+		for _, r := range c.nodes {
+			f, ok := r.op.(*matchFinal)
+			if !ok {
+				continue
+			}
+			for i := uint32(1); i < f.count; i++ {
+				w := f.parts.at(i)
+				if w[partOpen] == 0 {
+					continue
+				}
+				s := f.searches.hot[i]
+				if s == nil {
+					s = f.newSearch()
+					if err := s.load(f.matcher, f.searches.texts.Get(w[partSaved])); err != nil {
+						panic(err)
+					}
+				}
+				n += s.Steps()
+			}
+		}
+	}
+	return n
+}
