@@ -96,7 +96,7 @@ func (l *leader) freeze() (*ckptJob, error) {
 			j.parts = append(j.parts, frozenPart{kindRows, id, r.spine.Freeze()})
 		}
 		if r.ring != nil {
-			j.parts = append(j.parts, frozenPart{kindRecent, id, freezeRecent(id, r.ring)})
+			j.parts = append(j.parts, frozenPart{kindRecent, id, r.ring.changes.Freeze()})
 		}
 		if s := l.e.sourceByID(id); s != nil {
 			j.sources[id] = s.save()

@@ -117,6 +117,9 @@ func (l *leader) buildDDL(ctx context.Context, cmd catalog.Command, now int64) (
 		}
 		m, err := l.makeRelation(ctx, def, d)
 		if err != nil {
+			for _, m := range d.made {
+				m.rel.release()
+			}
 			return nil, err
 		}
 		if m.rel != nil {
@@ -131,7 +134,7 @@ func (l *leader) makeRelation(ctx context.Context, def *catalog.Relation, d *sta
 	switch def.Kind {
 	case catalog.Table:
 		m.rel.spine = l.newSpine(def, def.Types())
-		m.rel.ring = l.newRing()
+		m.rel.ring = l.newRing(def, l.coord.CommittedStep())
 		ev, err := newTableEvent(def)
 		if err != nil {
 			return made{}, err
@@ -143,7 +146,7 @@ func (l *leader) makeRelation(ctx context.Context, def *catalog.Relation, d *sta
 			return made{}, err
 		}
 		m.source = s
-		m.rel.ring = l.newRing()
+		m.rel.ring = l.newRing(def, l.coord.CommittedStep())
 	case catalog.Index:
 		return l.makeIndex(ctx, def, d)
 	case catalog.MaterializedView, catalog.Sink:
@@ -152,13 +155,6 @@ func (l *leader) makeRelation(ctx context.Context, def *catalog.Relation, d *sta
 		return made{}, nil
 	}
 	return m, nil
-}
-
-// newRing is that of a relation that is made now: there is nothing of it before.
-func (l *leader) newRing() *ring {
-	r := newRing(MaxRingBytes)
-	r.lost = l.coord.CommittedStep()
-	return r
 }
 
 // makeIndex orders the rows of its relation anew.
@@ -180,6 +176,9 @@ func (l *leader) makeIndex(ctx context.Context, def *catalog.Relation, d *staged
 		x.spine.Append(b)
 		return ctx.Err()
 	})
+	if err != nil {
+		x.release()
+	}
 	return made{rel: x, on: on}, err
 }
 
@@ -217,12 +216,13 @@ func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedD
 	if err != nil {
 		return made{}, l.fillError(def, err)
 	}
-	m := made{rel: &relation{def: def, ring: l.newRing()}, circuit: c, content: out}
+	m := made{rel: &relation{def: def}, circuit: c, content: out}
 	if def.Kind == catalog.MaterializedView {
 		m.rel.spine = l.newSpine(def, def.Types())
 		m.rel.spine.Append(out.Batch)
+		m.rel.ring = l.newRing(def, step)
 	} else {
-		m.rel.ring = newRing(maxSinkBytes)
+		m.rel.ring = l.newRing(def, 0)
 		m.rel.ring.add(step, out.Batch)
 	}
 	return m, nil
@@ -363,12 +363,7 @@ func (l *leader) remove(ctx context.Context, def *catalog.Relation, live bool) {
 		l.e.dropSink(ctx, def.ID, live)
 	}
 	if r := l.rels[def.ID]; r != nil {
-		if r.ring != nil {
-			r.ring.end()
-		}
-		if r.spine != nil {
-			r.spine.Close()
-		}
+		r.release()
 	}
 	delete(l.rels, def.ID)
 }

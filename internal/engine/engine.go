@@ -49,8 +49,8 @@ const (
 	// MaxSourceBytes bounds the rows of one source that are durable and wait for a step.
 	MaxSourceBytes = 64 << 20
 	// MaxRingBytes and MaxRingSteps bound the recent changes kept of one relation
-	// for subscribers.
-	MaxRingBytes = 32 << 20
+	// for subscribers, on disk for the most part.
+	MaxRingBytes = 256 << 20
 	MaxRingSteps = 100_000
 	// MaxSessions bounds the open sessions.
 	MaxSessions = 1000

@@ -318,7 +318,7 @@ func (r *restorer) table(rel *relation) (err error) {
 	if rel.spine, err = r.rows(def, def.Types()); err != nil {
 		return err
 	}
-	if rel.ring, err = r.recent(def, MaxRingBytes); err != nil {
+	if rel.ring, err = r.recent(def); err != nil {
 		return err
 	}
 	ev, err := newTableEvent(def)
@@ -362,7 +362,7 @@ func (r *restorer) source(ctx context.Context, rel *relation) error {
 		r.l.historyRead[rel.def.ID] = h.Read
 	}
 	r.l.e.addSource(s, false)
-	rel.ring, err = r.recent(rel.def, MaxRingBytes)
+	rel.ring, err = r.recent(rel.def)
 	return err
 }
 
@@ -382,13 +382,11 @@ func (r *restorer) view(rel *relation) error {
 	if err != nil {
 		return err
 	}
-	limit := int64(maxSinkBytes)
 	if def.Kind == catalog.MaterializedView {
 		if rel.spine, err = r.rows(def, def.Types()); err != nil {
 			return err
 		}
-		limit = MaxRingBytes
 	}
-	rel.ring, err = r.recent(def, limit)
+	rel.ring, err = r.recent(def)
 	return err
 }

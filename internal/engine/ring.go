@@ -1,128 +1,138 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
-	"sort"
-	"sync"
+	"sync/atomic"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
+)
+
+const (
+	// maxRingMemory bounds the recent changes of one relation where there is no disk for
+	// them.
+	maxRingMemory = 32 << 20
+	// SinkBacklogBytes is how much a sink may be behind before tidemill.storage names it
+	// as the reason: nothing of it is dropped, so the disk fills until the sink takes it.
+	SinkBacklogBytes = 1 << 30
 )
 
 // ring holds the recent changes of a relation, step by step, for those who follow
 // it. The leader adds; any goroutine reads.
 type ring struct {
+	changes *state.Changes
+	// maxBytes and MaxRingSteps bound it; 0: nothing is dropped that was not forgotten.
 	maxBytes int64
-
-	mu      sync.RWMutex
-	entries []ringEntry // ascending steps, only those with changes
-	bytes   int64
-	gone    bool   // the relation was dropped
-	lost    uint64 // the last step that was dropped; readers behind it have missed something
+	gone     atomic.Bool // the relation was dropped
 }
 
+// newRing returns a ring in memory.
+func newRing(maxBytes int64) *ring {
+	return &ring{changes: state.NewChanges(0), maxBytes: maxBytes}
+}
+
+// newRing returns the ring of a relation, for the changes after a step.
+func (l *leader) newRing(def *catalog.Relation, from uint64) *ring {
+	return &ring{changes: l.cache.NewChanges(ringOwner(def), from), maxBytes: l.ringBytes(def)}
+}
+
+// ringBytes is how much is kept of a relation's changes. Where there is a disk, what a
+// sink has not taken stays.
+func (l *leader) ringBytes(def *catalog.Relation) int64 {
+	switch onDisk := l.cache != nil; {
+	case def.Kind == catalog.Sink && onDisk:
+		return 0
+	case def.Kind == catalog.Sink:
+		return maxSinkBytes
+	case onDisk:
+		return MaxRingBytes
+	}
+	return maxRingMemory
+}
+
+// ringOwner names a relation's recent changes among all records of checkpoints.
+func ringOwner(def *catalog.Relation) uint64 { return 1<<63 | uint64(def.ID) }
+
+func (r *ring) add(step uint64, b *batch.Batch) {
+	r.changes.Add(step, b)
+	if r.maxBytes > 0 {
+		r.changes.Trim(r.maxBytes, MaxRingSteps)
+	}
+}
+
+// forget drops everything up to step: nobody will ask for it.
+func (r *ring) forget(step uint64) { r.changes.Forget(step) }
+
+// oldest returns the step from which on changes are kept: all of later steps are there.
+func (r *ring) oldest() uint64 { return r.changes.Lost() }
+
+// size is how large they are, in memory or on disk.
+func (r *ring) size() int64 { return r.changes.Bytes() }
+
+// span returns the first and last step that the ring has changes of, zeros if none.
+func (r *ring) span() (first, last uint64) { return r.changes.Span() }
+
+// keptFor says for whom a ring keeps what it has.
+func (r *ring) keptFor(def *catalog.Relation) string {
+	switch {
+	case def.Kind == catalog.Sink && r.maxBytes > 0:
+		return fmt.Sprintf("sink %s, which has not confirmed them: up to %d MB", def.Name, r.maxBytes>>20)
+	case def.Kind == catalog.Sink && r.size() > SinkBacklogBytes:
+		return fmt.Sprintf("sink %s, which has not confirmed them and is over %d MB behind: they stay until it does or is dropped", def.Name, SinkBacklogBytes>>20)
+	case def.Kind == catalog.Sink:
+		return fmt.Sprintf("sink %s, which has not confirmed them", def.Name)
+	}
+	return fmt.Sprintf("subscribers that resume: up to %d MB or %d steps", r.maxBytes>>20, MaxRingSteps)
+}
+
+// ringEntry is what one step changed.
 type ringEntry struct {
 	step uint64
 	rows *batch.Batch
 }
 
-func newRing(maxBytes int64) *ring { return &ring{maxBytes: maxBytes} }
-
-func (r *ring) add(step uint64, b *batch.Batch) {
-	if b.Len() == 0 {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.entries = append(r.entries, ringEntry{step, b})
-	r.bytes += b.SizeBytes()
-	drop := 0
-	for drop < len(r.entries)-1 && (r.bytes > r.maxBytes || len(r.entries)-drop > MaxRingSteps) {
-		r.bytes -= r.entries[drop].rows.SizeBytes()
-		r.lost = r.entries[drop].step
-		drop++
-	}
-	r.cut(drop)
-}
-
-// cut takes the first n entries out. What is left moves when the slice is full, and
-// not at every step.
-func (r *ring) cut(n int) {
-	clear(r.entries[:n])
-	r.entries = r.entries[n:]
-}
-
-// forget drops everything up to step: nobody will ask for it.
-func (r *ring) forget(step uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	n := sort.Search(len(r.entries), func(i int) bool { return r.entries[i].step > step })
-	if n == 0 {
-		return
-	}
-	for _, e := range r.entries[:n] {
-		r.bytes -= e.rows.SizeBytes()
-	}
-	r.cut(n)
-	r.lost = max(r.lost, step)
-}
-
-// oldest returns the step from which on changes are kept: all of later steps are there.
-func (r *ring) oldest() uint64 {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.lost
-}
-
-func (r *ring) size() int64 {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.bytes
-}
-
-// after returns the first entry of a step later than step and not later than
-// until. It is an error if changes in between are gone already.
+// after returns the first step later than step and not later than until with all its
+// changes, in their order. It is an error if changes in between are gone already.
 func (r *ring) after(step, until uint64) (ringEntry, bool, error) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if r.gone {
-		return ringEntry{}, false, errDropped()
+	parts, at, err := r.step(step, until)
+	if err != nil || len(parts) == 0 {
+		return ringEntry{}, false, err
 	}
-	if r.lost > step {
-		return ringEntry{}, false, errLost(step, r.lost)
+	if len(parts) == 1 {
+		return ringEntry{at, parts[0]}, true, nil
 	}
-	i := sort.Search(len(r.entries), func(i int) bool { return r.entries[i].step > step })
-	if i == len(r.entries) || r.entries[i].step > until {
-		return ringEntry{}, false, nil
+	all := batch.NewBuilder(parts[0].Types())
+	for _, b := range parts {
+		all.AppendBatch(b)
 	}
-	return r.entries[i], true, nil
+	return ringEntry{at, all.Seal()}, true, nil
 }
 
 // step returns all changes of the first step later than after and not later than
 // until, and which step that is.
 func (r *ring) step(after, until uint64) ([]*batch.Batch, uint64, error) {
-	first, ok, err := r.after(after, until)
-	if err != nil || !ok {
+	if err := r.dropped(); err != nil {
 		return nil, 0, err
 	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	var out []*batch.Batch
-	i := sort.Search(len(r.entries), func(i int) bool { return r.entries[i].step >= first.step })
-	for ; i < len(r.entries) && r.entries[i].step == first.step; i++ {
-		out = append(out, r.entries[i].rows)
+	parts, at, err := r.changes.Step(after, until)
+	switch {
+	case errors.Is(err, state.ErrForgotten):
+		if gone := r.dropped(); gone != nil {
+			return nil, 0, gone
+		}
+		return nil, 0, errLost(after, r.oldest())
+	case err != nil:
+		return nil, 0, fmt.Errorf("read the changes after step %d: %w", after, err)
 	}
-	if len(out) == 0 {
-		return nil, 0, errLost(after, r.lost)
-	}
-	return out, first.step, nil
+	return parts, at, nil
 }
 
 // dropped is an error once the relation is gone.
 func (r *ring) dropped() error {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if r.gone {
+	if r.gone.Load() {
 		return errDropped()
 	}
 	return nil
@@ -134,9 +144,8 @@ func errDropped() error {
 
 // end tells readers that the relation is gone.
 func (r *ring) end() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.gone, r.entries, r.bytes = true, nil, 0
+	r.gone.Store(true)
+	r.changes.Close()
 }
 
 func errLost(step, lost uint64) error {

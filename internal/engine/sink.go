@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// maxSinkBytes bounds the changes that wait for a sink.
+	// maxSinkBytes bounds the changes that wait for a sink where there is no disk for them.
 	maxSinkBytes = 256 << 20
 	// sinkTrim is how many positions of a sink are kept before all but the last go.
 	sinkTrim = 1024
@@ -96,6 +96,7 @@ func (s *sinkState) run(ctx context.Context) error {
 	if err := s.load(ctx); err != nil {
 		return err
 	}
+	s.ring.forget(s.Position()) // which a checkpoint may have brought back
 	s.e.mu.Lock()
 	s.failure = ""
 	s.e.mu.Unlock()

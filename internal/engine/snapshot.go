@@ -80,7 +80,17 @@ func (r *relation) add(step uint64, b *batch.Batch) {
 	}
 }
 
-// bytes returns the memory of the rows, their indexes and recent changes.
+// release gives up what the relation keeps. Readers of snapshots go on.
+func (r *relation) release() {
+	if r.ring != nil {
+		r.ring.end()
+	}
+	if r.spine != nil {
+		r.spine.Close()
+	}
+}
+
+// bytes returns the size of the rows, their indexes and recent changes.
 func (r *relation) bytes() int64 {
 	n := int64(0)
 	if r.spine != nil {

@@ -68,11 +68,7 @@ func (e *Engine) Storage(ctx context.Context) ([]StorageRow, error) {
 		if last == 0 {
 			continue
 		}
-		why := fmt.Sprintf("subscribers that resume: up to %d MB or %d steps", MaxRingBytes>>20, MaxRingSteps)
-		if r.def.Kind == catalog.Sink {
-			why = fmt.Sprintf("sink %s, which has not confirmed them: up to %d MB", r.def.Name, maxSinkBytes>>20)
-		}
-		out = append(out, StorageRow{Kind: "changes", Name: r.def.Name, Bytes: r.ring.size(), First: first, Last: last, KeptFor: why})
+		out = append(out, StorageRow{Kind: "changes", Name: r.def.Name, Bytes: r.ring.size(), First: first, Last: last, KeptFor: r.ring.keptFor(r.def)})
 	}
 	return out, nil
 }
@@ -186,16 +182,6 @@ func (e *Engine) checkpointRows(out []StorageRow, v storageView) ([]StorageRow, 
 		KeptFor: "the checkpoints, which share them"})
 	return append(out, StorageRow{Kind: "scratch", Name: "scratch", Bytes: u.ScratchBytes,
 		KeptFor: fmt.Sprintf("state that is not in memory; %d bytes are in use", u.SpilledBytes)}), nil
-}
-
-// span returns the first and last step that the ring has changes of, zeros if none.
-func (r *ring) span() (first, last uint64) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	if len(r.entries) == 0 {
-		return 0, 0
-	}
-	return r.entries[0].step, r.entries[len(r.entries)-1].step
 }
 
 // StorageBytes sums what rows take on disk.
