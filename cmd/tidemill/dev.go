@@ -7,10 +7,12 @@ import (
 	"io"
 	"log"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/tidemill/tidemill/internal/engine"
 	"github.com/tidemill/tidemill/internal/node"
 )
 
@@ -52,7 +54,7 @@ With -o json, one line is printed when the node is ready:
 			}
 			cfg.Version = version
 			cfg.Logf = log.New(cmd.ErrOrStderr(), "", log.LstdFlags).Printf
-			return runDev(cmd.Context(), cfg, output == "json", cmd.OutOrStdout())
+			return runDev(cmd.Context(), cfg, output == "json", cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
@@ -72,13 +74,41 @@ func nodeFlags(cmd *cobra.Command, cfg *node.Config) {
 	f.IntVar(&cfg.Workers, "workers", 0, "goroutines that compute views; 0 means one a core")
 	f.IntVar(&cfg.MaxConnections, "max-connections", 0, "SQL connections at once; 0 means 1000")
 	f.Int64Var(&cfg.QueryMemoryMB, "query-memory", 0, "megabytes one ad-hoc query may use; 0 means 512")
-	f.Int64Var(&cfg.ViewMemoryMB, "view-memory", 0, "megabytes the state of all views may use; 0 means 4096")
+	f.Var((*sizeFlag)(&cfg.MemoryBytes), "memory", "memory for views' state and cached rows, such as 2GB; the rest is on the disk (default: half of what there is)")
+	f.Int64Var(&cfg.ViewMemoryMB, "view-memory", 0, "the same in megabytes; --memory comes first")
+	f.DurationVar(&cfg.CheckpointInterval, "checkpoint-interval", engine.DefaultCheckpointInterval, "time between checkpoints; negative: only the statement CHECKPOINT makes them")
 	f.Int64Var(&cfg.DiskReserveMB, "disk-reserve", 0, "megabytes kept free on the disk, below which writes are refused; 0 means 256, -1 none")
 }
 
+// sizeFlag is a number of bytes on the command line: 1073741824, 2GB, 512 MB.
+type sizeFlag int64
+
+// String implements pflag.Value.
+func (s *sizeFlag) String() string {
+	if *s == 0 {
+		return ""
+	}
+	return strconv.FormatInt(int64(*s), 10)
+}
+
+// Set implements pflag.Value.
+func (s *sizeFlag) Set(text string) error {
+	n, ok := engine.ParseBytes(text)
+	if !ok || n <= 0 {
+		return fmt.Errorf("%q is no size: it is a number of bytes, or a number and kB, MB, GB or TB", text)
+	}
+	*s = sizeFlag(n)
+	return nil
+}
+
+// Type implements pflag.Value.
+func (s *sizeFlag) Type() string { return "size" }
+
 // runDev runs a node until ctx ends or the node fails.
-func runDev(ctx context.Context, cfg node.Config, asJSON bool, out io.Writer) error {
+func runDev(ctx context.Context, cfg node.Config, asJSON bool, out, progress io.Writer) error {
+	bar := showProgress(&cfg, progress)
 	n, err := node.Start(ctx, cfg)
+	bar()
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,9 @@ func (l *leader) poll() {
 	}
 }
 
+// pressedSteps is how many times smaller steps are while memory is short.
+const pressedSteps = 8
+
 func (s *source) announcedUnits() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,6 +80,9 @@ func (l *leader) takeSources(s *staged) (units uint64, err error) {
 	}
 	// Each gets a share, so that one that is never empty starves no other.
 	share := l.e.cfg.StepRows / max(active, 1)
+	if l.e.pressed() {
+		share /= pressedSteps // less is touched between two chances to make room
+	}
 	for _, src := range list {
 		t, err := src.take(l.positions[src.id], max(share, 1))
 		if err != nil {

@@ -57,8 +57,12 @@ func (l *leader) admit(ids []uint64, s *staged, now int64) (ok, rejected []uint6
 // else changes: a step that passes the limit ends the pipeline.
 const fullPercent = 90
 
-// full refuses changes that add rows when the views have little room left.
+// full refuses changes that add rows when the views have little room left, and there is
+// no disk for what does not fit.
 func (l *leader) full(changes []tableChange) error {
+	if l.e.budget != nil {
+		return nil // the rest goes to the disk
+	}
 	held := l.work.TotalBytes()
 	if held < l.e.cfg.MemoryBytes/100*fullPercent {
 		return nil

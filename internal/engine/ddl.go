@@ -244,10 +244,14 @@ func (l *leader) planView(def *catalog.Relation, cat *catalog.Catalog) (*flow.Sp
 }
 
 // room is how many bytes a new view may hold: what the views that are there leave of
-// the limit. During replay there is none: what is in the log was within it.
+// the limit. During replay there is none: what is in the log was within it. With a disk
+// for what does not fit, only what has to be in memory counts.
 func (l *leader) room(def *catalog.Relation) (int64, error) {
 	if l.replaying {
 		return 0, nil
+	}
+	if l.e.budget != nil {
+		return l.e.cfg.MemoryBytes, nil
 	}
 	held := l.work.TotalBytes()
 	room := l.e.cfg.MemoryBytes - held

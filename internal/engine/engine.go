@@ -73,9 +73,10 @@ type Config struct {
 	Name string
 	// Workers is how many goroutines a circuit runs on. Zero: one a processor.
 	Workers int
-	// MemoryBytes bounds the state of all views together: a view that would pass it is
-	// not made, near it transactions that add rows are refused, and a step that passes
-	// it fails the pipeline. Zero: DefaultStateBytes.
+	// MemoryBytes is how much of the views' state and the rows of relations is in memory;
+	// the rest is on the disk. Without Checkpoint.FS there is none: then a view that would
+	// pass it is not made, near it transactions that add rows are refused, and a step that
+	// passes it fails the pipeline. Zero: DefaultStateBytes.
 	MemoryBytes int64
 	// QueryBytes bounds the memory of one query. Zero: DefaultQueryBytes.
 	QueryBytes int64

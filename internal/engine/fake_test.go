@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/ckpt/diskmodel"
 	"github.com/tidemill/tidemill/internal/connector"
 	"github.com/tidemill/tidemill/internal/fabric"
 	"github.com/tidemill/tidemill/internal/session"
@@ -26,6 +28,7 @@ type memLogs struct {
 	fault func(log string, n int) fault // n counts the appends to all logs, from 1
 	n     int
 	clock func() time.Time // nil: the real one
+	disk  *diskmodel.Disk  // of the same machine
 }
 
 // fault is what goes wrong with an append.
@@ -50,7 +53,7 @@ type memLog struct {
 	deleted bool
 }
 
-func newMemLogs() *memLogs { return &memLogs{logs: map[string]*memLog{}} }
+func newMemLogs() *memLogs { return &memLogs{logs: map[string]*memLog{}, disk: newDisk()} }
 
 func (m *memLogs) OpenLog(_ context.Context, name string) (Log, error) {
 	m.mu.Lock()
@@ -286,6 +289,9 @@ func (s *keptSink) Run(ctx context.Context, from connector.Outlet) error {
 	}
 }
 
+// always lets every test that has no checkpoints of its own make them all the time.
+var always = flag.Bool("checkpoints", false, "make checkpoints in every test")
+
 // bench is one engine under test and the systems around it.
 type bench struct {
 	testing.TB
@@ -302,6 +308,10 @@ func start(t testing.TB, logs Logs, change ...func(*Config)) *bench {
 		connector.System{Name: "counting", Source: func(connector.Config) (any, error) { return counting{}, nil }})}
 	for _, c := range change {
 		c(&b.cfg)
+	}
+	if m, ok := logs.(*memLogs); ok && *always && b.cfg.Checkpoint.FS == nil && b.cfg.Checkpoint.Interval >= 0 {
+		on(m.disk)(&b.cfg)
+		b.cfg.Checkpoint.Interval = time.Millisecond
 	}
 	e, err := Open(t.Context(), b.cfg)
 	if err != nil {

@@ -12,8 +12,10 @@ import (
 	"github.com/tidemill/tidemill/internal/types"
 )
 
-// small opens an engine whose views may hold so many bytes.
-func small(bytes int64) func(*Config) { return func(c *Config) { c.MemoryBytes = bytes } }
+// small opens an engine without a disk whose views may hold so many bytes.
+func small(bytes int64) func(*Config) {
+	return func(c *Config) { c.MemoryBytes, c.Checkpoint.Interval = bytes, -1 }
+}
 
 // crowd makes a table of n rows.
 func (c *client) crowd(n int) {

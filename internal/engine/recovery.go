@@ -11,7 +11,7 @@ const (
 	phaseStart   = "starting"
 	phaseScan    = "reading the log"
 	phaseRestore = "opening the checkpoint"
-	phaseReplay  = "replaying steps"
+	PhaseReplay  = "replaying steps" // the one whose progress is known
 	phaseReady   = "ready"
 )
 
@@ -77,7 +77,7 @@ func (r *Recovery) replay(from, target uint64) {
 	r.log.Store(from - 1)
 	r.steps.Store(0)
 	r.set(func(s *RecoveryStatus) {
-		s.Phase, s.From, s.Target = phaseReplay, from, max(s.Target, target)
+		s.Phase, s.From, s.Target = PhaseReplay, from, max(s.Target, target)
 		if from == 1 {
 			s.CheckpointStep = 0
 		}

@@ -50,7 +50,7 @@ func (l *leader) replay(ctx context.Context, tail *logTail) error {
 	}
 	l.skip, l.replaying = nil, false
 	l.work.Bound(l.e.cfg.MemoryBytes, func() bool { return l.e.ctx.Err() != nil })
-	if held := l.work.TotalBytes(); held > l.e.cfg.MemoryBytes {
+	if held := l.work.TotalBytes(); held > l.e.cfg.MemoryBytes && l.e.budget == nil {
 		l.e.cfg.Logger.Warn("the views hold more than their limit", "pipeline", l.e.cfg.Name, "bytes", held, "limit", l.e.cfg.MemoryBytes)
 	}
 	if err := l.e.resumeSources(ctx, l.positions); err != nil {

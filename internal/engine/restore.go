@@ -354,6 +354,11 @@ func (r *restorer) source(ctx context.Context, rel *relation) error {
 	if next != h.Position {
 		return fmt.Errorf("%w: its state ends before position %d, and steps took up to %d", state.ErrDamaged, next, h.Position)
 	}
+	if marks := r.l.work.Marks(rel.def.Key()); marks != nil {
+		for _, c := range s.rules.proc {
+			s.proc = max(s.proc, marks[c]) // what was promised of rows to come, besides those that came
+		}
+	}
 	if h.Trims {
 		s.trims.Store(true)
 	}

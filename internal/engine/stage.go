@@ -120,7 +120,7 @@ func (l *leader) compute(s *staged) error {
 	if err != nil {
 		return fmt.Errorf("compute step %d: %w", s.step.N, err)
 	}
-	if held := l.work.TotalBytes(); held > l.e.cfg.MemoryBytes && !l.replaying {
+	if held := l.work.TotalBytes(); held > l.e.cfg.MemoryBytes && !l.replaying && l.e.budget == nil {
 		return &types.Error{Code: types.CodeOutOfMemory, Message: fmt.Sprintf("the views' state of %d bytes is over the limit of %d at step %d", held, l.e.cfg.MemoryBytes, s.step.N)}
 	}
 	s.outputs = outs

@@ -36,6 +36,18 @@ func (e *Engine) openStore() error {
 	return nil
 }
 
+// Memory returns how many bytes of state and cached rows are in memory, of those that
+// can leave it, and how many may be; zeros if none can.
+func (e *Engine) Memory() (used, limit int64) {
+	if e.budget == nil {
+		return 0, 0
+	}
+	return e.budget.Used(), e.budget.Limit()
+}
+
+// pressed reports whether more is in memory than should be.
+func (e *Engine) pressed() bool { return e.budget != nil && e.budget.Over() > 0 }
+
 // closeStore closes it when nothing uses it any more.
 func (e *Engine) closeStore() {
 	if e.store == nil {

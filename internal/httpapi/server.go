@@ -58,7 +58,8 @@ type RequestName struct {
 // Backend is what the API needs from the node.
 type Backend interface {
 	session.Engine
-	// Ready returns nil when statements can be served, else why not.
+	// Ready returns nil when statements can be served, else why not; the error may be a
+	// json.Marshaler that tells how far a start has come.
 	Ready() error
 	// Ingest makes the records in body durable in an http source. It returns when
 	// they are. A full queue makes it wait until ctx ends. A request of the same name
@@ -178,6 +179,12 @@ func take(w http.ResponseWriter, tokens chan struct{}, what string) bool {
 
 func (a *API) ready(w http.ResponseWriter, _ *http.Request) {
 	if err := a.cfg.Backend.Ready(); err != nil {
+		if m, ok := err.(json.Marshaler); ok { // how far it has come
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_ = json.NewEncoder(w).Encode(m)
+			return
+		}
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
@@ -281,8 +288,6 @@ func statusOf(err error) int {
 		return http.StatusConflict
 	case types.CodeKeyReused:
 		return http.StatusUnprocessableEntity
-	case "08007": // the outcome is not known
-		return http.StatusServiceUnavailable
 	case "08007": // the outcome is not known
 		return http.StatusServiceUnavailable
 	case types.CodeDiskFull:

@@ -15,10 +15,7 @@ import (
 const _ = uint(connector.MaxKeyBytes - httpapi.MaxNameBytes)
 
 // backend is the engine as the HTTP API needs it.
-type backend struct{ *engine.Engine }
-
-// Ready implements httpapi.Backend.
-func (b backend) Ready() error { return b.Err() }
+type backend struct{ *pipeline }
 
 // Ingest implements httpapi.Backend.
 func (b backend) Ingest(ctx context.Context, source string, body []byte, name httpapi.RequestName) (httpapi.Ingested, error) {
@@ -30,7 +27,11 @@ func (b backend) Ingest(ctx context.Context, source string, body []byte, name ht
 		sum := sha256.Sum256(body)
 		d.Sent = &connector.Sent{Key: name.Key, Producer: name.Producer, Sequence: name.Sequence, Digest: binary.LittleEndian.Uint64(sum[:])}
 	}
-	r, err := b.Receive(ctx, d)
+	e := b.running()
+	if e == nil {
+		return httpapi.Ingested{}, b.starting().clientError()
+	}
+	r, err := e.Receive(ctx, d)
 	return httpapi.Ingested{Accepted: int64(r.Rows), Quarantined: int64(r.Bad), Position: r.Position, Duplicate: r.Duplicate, Forgotten: r.Forgotten}, err
 }
 

@@ -9,7 +9,11 @@ import (
 
 // backup writes a backup of the pipeline; see backup.Write.
 func (n *Node) backup(ctx context.Context, have map[string]int64, w io.Writer) error {
-	held, err := n.engine.Hold(ctx)
+	e := n.pipeline.running()
+	if e == nil {
+		return n.pipeline.starting().clientError()
+	}
+	held, err := e.Hold(ctx)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/tidemill/tidemill/internal/engine"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/sql"
 	"github.com/tidemill/tidemill/internal/types"
@@ -25,7 +26,7 @@ func place(text string, pos, end int) string {
 }
 
 // initialise runs the statements of text, each by itself. An error names the line.
-func (n *Node) initialise(ctx context.Context, text string) error {
+func (n *Node) initialise(ctx context.Context, e *engine.Engine, text string) error {
 	stmts, err := sql.Parse(text, sql.Options{})
 	var se *sql.Error
 	if errors.As(err, &se) {
@@ -34,7 +35,7 @@ func (n *Node) initialise(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	s, err := n.engine.OpenSession(ctx, session.Options{User: User, Database: Database})
+	s, err := e.OpenSession(ctx, session.Options{User: User, Database: Database})
 	if err != nil {
 		return err
 	}

@@ -7,13 +7,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"github.com/tidemill/tidemill/internal/ckpt"
 	"github.com/tidemill/tidemill/internal/engine"
 	"github.com/tidemill/tidemill/internal/fabric"
 	"github.com/tidemill/tidemill/internal/httpapi"
@@ -46,9 +48,18 @@ type Config struct {
 	// QueryMemoryMB bounds the memory of one ad-hoc query in megabytes; zero means
 	// engine.DefaultQueryBytes.
 	QueryMemoryMB int64
-	// ViewMemoryMB bounds the memory of all views' state together in megabytes; zero
-	// means engine.DefaultStateBytes.
+	// MemoryBytes is how much memory views' state and cached rows may take together; the
+	// rest is on the disk. Zero means ViewMemoryMB, and if that is zero too, half of what
+	// the machine has or the control group allows.
+	MemoryBytes int64
+	// ViewMemoryMB is MemoryBytes in megabytes, for those who set it so.
 	ViewMemoryMB int64
+	// CheckpointInterval is the time between two checkpoints. Zero means
+	// engine.DefaultCheckpointInterval; negative that the statement CHECKPOINT alone makes
+	// them.
+	CheckpointInterval time.Duration
+	// Recovery is told how far the pipeline has come on its way up; nil is fine.
+	Recovery *engine.Recovery
 	// DiskReserveMB is what is kept free on the disk of DataDir, in megabytes: below it
 	// writes are refused. Zero means fabric.DefaultReserveBytes; negative that nothing is
 	// kept.
@@ -63,23 +74,24 @@ type Addrs struct{ PG, HTTP, NATS string }
 
 // Node is a running node. It is safe for concurrent use.
 type Node struct {
-	cfg     Config
-	addrs   Addrs
-	fabric  *fabric.Fabric
-	engine  *engine.Engine
-	pg      *pgserver.Server
-	http    *http.Server
-	stop    context.CancelCauseFunc // ends what the front doors have under way
-	failed  chan error              // the first failure; one is kept
-	wg      sync.WaitGroup          // servers
-	closing atomic.Bool
-	once    sync.Once
-	err     error // of Close
+	cfg      Config
+	addrs    Addrs
+	fabric   *fabric.Fabric
+	files    *ckpt.OSFS // of checkpoints
+	pipeline *pipeline
+	pg       *pgserver.Server
+	http     *http.Server
+	stop     context.CancelCauseFunc // ends what the front doors have under way
+	failed   chan error              // the first failure; one is kept
+	wg       sync.WaitGroup          // servers, and who watches the pipeline
+	closing  atomic.Bool
+	once     sync.Once
+	err      error // of Close
 }
 
 // Start starts a node and returns when it is ready: its views are as they were, and
-// its addresses answer. ctx bounds the start only. Whatever was started is stopped
-// when it fails.
+// its addresses answer. They do so before, to say that it is starting up. ctx bounds
+// the start only. Whatever was started is stopped when it fails.
 func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if cfg.DataDir == "" {
 		return nil, errors.New("start node: no data directory")
@@ -90,7 +102,10 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("start node: %w", err)
 	}
-	n = &Node{cfg: cfg, failed: make(chan error, 1)}
+	if cfg.Recovery == nil {
+		cfg.Recovery = &engine.Recovery{}
+	}
+	n = &Node{cfg: cfg, failed: make(chan error, 1), pipeline: &pipeline{recovery: cfg.Recovery}}
 	base, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	n.stop = stop
 	defer func() {
@@ -99,19 +114,38 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 			n = nil
 		}
 	}()
-	if err := n.startEngine(ctx); err != nil {
+	if err := n.startFabric(ctx); err != nil {
 		return n, err
 	}
-	if cfg.InitSQL != "" {
-		if err := n.initialise(ctx, cfg.InitSQL); err != nil {
-			return n, fmt.Errorf("start node: init SQL: %w", err)
-		}
+	if err := n.listen(ctx, base); err != nil {
+		return n, err
 	}
-	return n, n.listen(ctx, base)
+	return n, n.startPipeline(ctx, base)
 }
 
-// startEngine starts the broker and opens the pipeline.
-func (n *Node) startEngine(ctx context.Context) error {
+// startPipeline opens the pipeline and shows it to the front doors.
+func (n *Node) startPipeline(ctx, base context.Context) error {
+	var err error
+	if n.files, err = ckpt.NewOSFS(filepath.Join(n.cfg.DataDir, "checkpoints", Database)); err != nil {
+		return fmt.Errorf("start node: checkpoints: %w", err)
+	}
+	e, err := n.openPipeline(ctx)
+	if err != nil {
+		return fmt.Errorf("start node: %w", err)
+	}
+	if n.cfg.InitSQL != "" {
+		if err := n.initialise(ctx, e, n.cfg.InitSQL); err != nil {
+			_ = e.Close(ctx)
+			return fmt.Errorf("start node: init SQL: %w", err)
+		}
+	}
+	n.pipeline.engine.Store(e)
+	n.wg.Go(func() { n.watch(base, e) })
+	return nil
+}
+
+// startFabric starts the broker.
+func (n *Node) startFabric(ctx context.Context) error {
 	f, err := fabric.Start(ctx, fabric.Config{Dir: n.cfg.DataDir, Listen: n.cfg.NATS, ReserveBytes: n.cfg.DiskReserveMB << 20, Logger: fabricLog{n.cfg.Logf}})
 	if err != nil {
 		return fmt.Errorf("start node: %w", err)
@@ -120,20 +154,6 @@ func (n *Node) startEngine(ctx context.Context) error {
 	if a := f.Addr(); a != nil {
 		n.addrs.NATS = a.String()
 	}
-	e, err := engine.Open(ctx, engine.Config{
-		Fabric: f, Name: Database, Workers: n.cfg.Workers, QueryBytes: n.cfg.QueryMemoryMB << 20, MemoryBytes: n.cfg.ViewMemoryMB << 20,
-		Connectors: connectors(), Virtual: newVirtual(n.cfg.Version), Logger: slog.New(logHandler{n.cfg.Logf, nil}),
-	})
-	if err != nil {
-		return fmt.Errorf("start node: %w", err)
-	}
-	n.engine = e
-	n.wg.Go(func() {
-		<-e.Done()
-		if err := e.Err(); err != nil && !n.closing.Load() {
-			n.fail(err)
-		}
-	})
 	return nil
 }
 
@@ -146,7 +166,7 @@ func (n *Node) listen(ctx, base context.Context) error {
 			return fmt.Errorf("start node: SQL port: %w", err)
 		}
 		n.addrs.PG = ln.Addr().String()
-		n.pg = pgserver.New(pgserver.Config{Engine: n.engine, MaxConnections: n.cfg.MaxConnections, Logf: n.cfg.Logf})
+		n.pg = pgserver.New(pgserver.Config{Engine: n.pipeline, MaxConnections: n.cfg.MaxConnections, Logf: n.cfg.Logf})
 		n.wg.Go(func() {
 			if err := n.pg.Serve(base, ln); err != nil {
 				n.fail(fmt.Errorf("SQL port: %w", err))
@@ -159,7 +179,7 @@ func (n *Node) listen(ctx, base context.Context) error {
 			return fmt.Errorf("start node: HTTP port: %w", err)
 		}
 		n.addrs.HTTP = ln.Addr().String()
-		api := httpapi.New(httpapi.Config{Backend: backend{n.engine}, Metrics: metricsHandler(n), User: User, Database: Database, Version: n.cfg.Version})
+		api := httpapi.New(httpapi.Config{Backend: backend{n.pipeline}, Metrics: metricsHandler(n), Backup: n.backup, User: User, Database: Database, Version: n.cfg.Version})
 		n.http = api.Server()
 		n.http.BaseContext = func(net.Listener) context.Context { return base }
 		n.wg.Go(func() {
@@ -187,7 +207,7 @@ func (n *Node) Addrs() Addrs { return n.addrs }
 
 // OpenSession opens a session in this process, without a network.
 func (n *Node) OpenSession(ctx context.Context, opt session.Options) (session.Session, error) {
-	return n.engine.OpenSession(ctx, opt)
+	return n.pipeline.OpenSession(ctx, opt)
 }
 
 // Close stops the front doors, commits what was accepted, stops the pipeline and
@@ -210,8 +230,8 @@ func (n *Node) close(ctx context.Context) error {
 	if n.pg != nil {
 		n.pg.Close()
 	}
-	if n.engine != nil {
-		if err := n.engine.Close(ctx); err != nil {
+	if e := n.pipeline.running(); e != nil {
+		if err := e.Close(ctx); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -221,5 +241,10 @@ func (n *Node) close(ctx context.Context) error {
 		}
 	}
 	n.wg.Wait()
+	if n.files != nil {
+		if err := n.files.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("close checkpoints: %w", err))
+		}
+	}
 	return errors.Join(errs...)
 }
