@@ -63,10 +63,12 @@ func makeDir(dir string) error {
 // Close releases the directory. Files that are open stay so.
 func (o *OSFS) Close() error { return errors.Join(o.dir.Close(), o.root.Close()) }
 
+// Create makes a new file, open for writing and reading.
 func (o *OSFS) Create(name string) (File, error) {
 	return o.open("create", name, os.O_CREATE|os.O_EXCL|os.O_RDWR)
 }
 
+// Open opens a file for reading.
 func (o *OSFS) Open(name string) (File, error) { return o.open("open", name, os.O_RDONLY) }
 
 func (o *OSFS) open(op, name string, flag int) (File, error) {
@@ -80,6 +82,7 @@ func (o *OSFS) open(op, name string, flag int) (File, error) {
 	return osFile{f}, nil
 }
 
+// Rename moves a file, in place of one that is there.
 func (o *OSFS) Rename(from, to string) error {
 	if err := errors.Join(checkName("rename", from), checkName("rename", to)); err != nil {
 		return err
@@ -87,6 +90,7 @@ func (o *OSFS) Rename(from, to string) error {
 	return o.root.Rename(filepath.FromSlash(from), filepath.FromSlash(to))
 }
 
+// Remove deletes a file, if it is there.
 func (o *OSFS) Remove(name string) error {
 	if err := checkName("remove", name); err != nil {
 		return err
@@ -97,6 +101,7 @@ func (o *OSFS) Remove(name string) error {
 	return nil
 }
 
+// List returns the regular files in a directory by name.
 func (o *OSFS) List(dir string) ([]Info, error) {
 	if err := checkName("list", dir); err != nil {
 		return nil, err
@@ -125,6 +130,7 @@ func (o *OSFS) List(dir string) ([]Info, error) {
 	return files, nil
 }
 
+// MkdirAll makes a directory and those above it.
 func (o *OSFS) MkdirAll(dir string) error {
 	if err := checkName("mkdir", dir); err != nil {
 		return err
@@ -132,6 +138,7 @@ func (o *OSFS) MkdirAll(dir string) error {
 	return o.root.MkdirAll(filepath.FromSlash(dir), 0o755)
 }
 
+// SyncDir makes the names in a directory durable.
 func (o *OSFS) SyncDir(dir string) error {
 	if err := checkName("sync", dir); err != nil {
 		return err
@@ -143,6 +150,7 @@ func (o *OSFS) SyncDir(dir string) error {
 	return errors.Join(syncDir(f), f.Close())
 }
 
+// Free returns how many bytes may still be written.
 func (o *OSFS) Free() (int64, error) { return freeBytes(o.dir) }
 
 // checkName refuses names that are not slash-separated, relative and plain.

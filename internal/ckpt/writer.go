@@ -136,7 +136,7 @@ func (w *Writer) count(l state.Loc) {
 	w.last.bytes += int64(l.Len)
 }
 
-// BytesWritten is how long the records are that were put.
+// BytesWritten is how long the packs are that were written so far, in bytes.
 func (w *Writer) BytesWritten() int64 {
 	n := w.pack.SizeBytes
 	for _, p := range w.done {

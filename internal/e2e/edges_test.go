@@ -145,7 +145,7 @@ func TestEdgesKilled(t *testing.T) {
 			if err != nil || time.Now().After(end) {
 				t.Fatalf("%s: %v; it leads to\n%s\nwant\n%s\nTIDEMILL_SEED=%d", name, err, strings.Join(got, "\n"), strings.Join(current, "\n"), seed)
 			}
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(200 * time.Millisecond) // reading the streams slows the sinks down
 		}
 	}
 	t.Logf("%d rounds, %d rows", rounds, total)
@@ -199,16 +199,27 @@ func publisher(n *node) func(context.Context, *node, int64) error {
 // streamed returns what a stream holds.
 func streamed(t *testing.T, js jetstream.JetStream, name string) (out []string) {
 	t.Helper()
-	s, err := js.Stream(deadline(t), name)
+	ctx := deadline(t)
+	s, err := js.Stream(ctx, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
-		m, err := s.GetMsg(deadline(t), seq)
+	last := s.CachedInfo().State.LastSeq
+	consumer, err := s.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	iter, err := consumer.Messages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer iter.Stop()
+	for uint64(len(out)) < last {
+		m, err := iter.Next(jetstream.NextContext(ctx))
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, string(m.Data))
+		out = append(out, string(m.Data()))
 	}
 	return out
 }

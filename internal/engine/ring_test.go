@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/tidemill/tidemill/internal/batch"
+	"github.com/tidemill/tidemill/internal/connector"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -54,5 +57,58 @@ func BenchmarkRingFull(b *testing.B) {
 	for b.Loop() {
 		n++
 		r.add(n, row)
+	}
+}
+
+// TestWhatASinkHasNotTakenIsKept: a sink that stands still loses nothing, through
+// checkpoints and restarts, and with memory for little of it.
+func TestWhatASinkHasNotTakenIsKept(t *testing.T) {
+	logs, disk := newMemLogs(), newDisk()
+	g := &gated{gate: map[string]chan struct{}{"s": make(chan struct{})}, fail: map[string]int{}, got: map[string][]string{}}
+	config := func(c *Config) {
+		c.Connectors, c.MemoryBytes = connector.NewRegistry(g.system()), 200_000
+	}
+	b := start(t, logs, on(disk), config)
+	c := b.client()
+	c.exec(`CREATE TABLE t (a INT, s TEXT); CREATE SINK s FROM t WITH (connector = 'gated')`)
+	rows := 0
+	insert := func() {
+		for range 8 {
+			c.exec(fmt.Sprintf(`INSERT INTO t SELECT i, repeat(i::text, 30) FROM generate_series(%d, %d) AS g (i)`, rows, rows+499))
+			rows += 500
+		}
+	}
+	insert()
+	c.exec(`CHECKPOINT`)
+	insert()
+	b = b.restart(logs, on(disk), config)
+	c = b.client()
+	insert()
+	c.exec(`CHECKPOINT`)
+	held := func() (bytes int64, why string) {
+		list, err := b.e.Storage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range list {
+			if r.Kind == "changes" && r.Name == "s" {
+				return r.Bytes, r.KeptFor
+			}
+		}
+		return 0, ""
+	}
+	if n, why := held(); n < 1_000_000 || !strings.HasPrefix(why, "sink s, ") {
+		t.Errorf("%d bytes are kept for %q", n, why)
+	}
+	if used, limit := b.e.Memory(); used > limit+500_000 {
+		t.Errorf("%d bytes are in memory, of %d", used, limit)
+	}
+	close(g.gate["s"])
+	waitUntil(t, "everything is delivered", func() bool { return g.count("s") == rows })
+	waitUntil(t, "it is forgotten", func() bool { n, _ := held(); return n == 0 })
+	for i, r := range g.got["s"] {
+		if want := fmt.Sprintf("(%d, %s)", i, strings.Repeat(fmt.Sprint(i), 30)); !strings.HasSuffix(r, want) {
+			t.Fatalf("change %d is %q, want %q", i, r, want)
+		}
 	}
 }

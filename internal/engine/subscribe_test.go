@@ -154,10 +154,19 @@ func TestSubscribersResume(t *testing.T) {
 	}
 }
 
-func testResume(t *testing.T, seed uint64) {
+// TestSubscribersResumeOverCheckpoints: a restart from a checkpoint forgets nothing of
+// what was changed before it, however little memory there is.
+func TestSubscribersResumeOverCheckpoints(t *testing.T) {
+	for seed := range uint64(4) {
+		disk := newDisk()
+		testResume(t, seed, on(disk), func(c *Config) { c.MemoryBytes = 20_000 })
+	}
+}
+
+func testResume(t *testing.T, seed uint64, change ...func(*Config)) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	logs := newMemLogs()
-	b := start(t, logs)
+	b := start(t, logs, change...)
 	w, c := b.client(), b.client()
 	w.exec(`CREATE TABLE t (id INT PRIMARY KEY, n INT); CREATE MATERIALIZED VIEW v AS SELECT n, count(*) AS c FROM t GROUP BY n`)
 	w.exec(`INSERT INTO t VALUES (1000, 1), (1001, 2)`)
@@ -189,12 +198,15 @@ func testResume(t *testing.T, seed uint64) {
 		default:
 			w.exec(fmt.Sprintf(`INSERT INTO t VALUES (%d, %d)`, n, rng.IntN(3)))
 		}
+		if len(change) > 0 && rng.IntN(5) == 0 {
+			w.exec(`CHECKPOINT`)
+		}
 		if n%20 == 19 {
 			for i := range names {
 				read(i) // or what comes behind the last step told would be given again
 			}
 			b.stop()
-			b = start(t, logs)
+			b = start(t, logs, change...)
 			w, c = b.client(), b.client()
 		}
 		for i := range names {
@@ -316,7 +328,7 @@ func TestSubscribeSteps(t *testing.T) {
 // TestSubscribeForgets drops old changes to make room: who asks for them, or was too
 // slow, is told the oldest step there is.
 func TestSubscribeForgets(t *testing.T) {
-	b := start(t, newMemLogs())
+	b := start(t, newMemLogs(), func(c *Config) { c.Checkpoint.Interval = -1 }) // in memory less is kept
 	c, w := b.client(), b.client()
 	w.exec(`CREATE TABLE t (id INT PRIMARY KEY, n TEXT)`)
 	from := b.e.Snapshot().Step

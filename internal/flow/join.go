@@ -52,6 +52,7 @@ type join struct {
 	lone    [2][]batch.Column // stored rows to emit alone
 	loneIDs []uint32
 	loneW   []int64
+	weights []int64 // of groups
 	view    batch.Batch
 }
 
@@ -177,6 +178,7 @@ func (j *join) scratch() {
 	}
 	j.loneIDs = make([]uint32, 0, batch.BlockRows)
 	j.loneW = make([]int64, 0, batch.BlockRows)
+	j.weights = make([]int64, probeRows)
 }
 
 func typedColumns(ts []types.Type) []batch.Column {
@@ -280,8 +282,8 @@ func (j *join) pushPlain(st *Step, port int, b *batch.Batch, out Emitter) {
 		keys := j.keys[from:to]
 		groups := me.m.t.findAll(me.m.found, keys, b, me.keys, from)
 		if me.gate != gateNone {
-			for k, g := range groups {
-				if me.gate.open(other.m.oldWeight(g)) {
+			for k, w := range other.m.oldWeights(j.weights, groups) {
+				if me.gate.open(w) {
 					lone = append(lone, uint32(b.Row(from+k)))
 				}
 			}
@@ -345,41 +347,79 @@ func (j *join) Flush(st *Step, out Emitter) {
 // flushGroups emits or withdraws the rows of the keys whose gate has turned.
 func (j *join) flushGroups(st *Step, port int, out Emitter) {
 	me, other := &j.sides[port], &j.sides[1-port]
-	for k, t := range other.m.touchedG {
-		me.m.rest(k)
-		is := me.gate.open(other.m.group(t.group).weight())
-		if is == me.gate.open(t.old) {
-			continue
+	for all := other.m.touchedG; len(all) > 0 && !st.Stopped(); {
+		part := all[:min(probeRows, len(all))]
+		all = all[len(part):]
+		rows, open := j.match.rows[:0], j.match.at[:0]
+		v := me.m.t.groups.View()
+		for _, t := range part {
+			w := v.Row(t.group)
+			if w == nil {
+				w = me.m.t.groups.At(t.group)
+			}
+			is := me.gate.open(groupOf(w, other.m.side).weight())
+			if head := groupOf(w, me.m.side).head(); head != 0 && is != me.gate.open(t.old) {
+				rows = append(rows, head)
+				open = append(open, 0)
+				if is {
+					open[len(open)-1] = 1
+				}
+			}
 		}
-		for r := me.m.group(t.group).head(); r != 0 && !st.Stopped(); {
-			words := me.m.row(r)
-			row, w := r, int64(words[rowWeight])
-			if !is {
-				w = -w
+		j.turn(st, port, rows, open, out)
+	}
+}
+
+// turn emits or withdraws the rows of groups whose first rows are given, one of each in
+// turn: see pairAll. open is 1 for those to emit.
+func (j *join) turn(st *Step, port int, rows, open []uint32, out Emitter) {
+	m := j.sides[port].m
+	for len(rows) > 0 && !st.Stopped() {
+		if len(j.loneIDs)+len(rows) > batch.BlockRows {
+			j.flushLone(port, out)
+		}
+		m.fetch(rows)
+		more, v := 0, m.pages.View()
+		for x, r := range rows {
+			words := v.Row(r)
+			if words == nil {
+				words = m.row(r)
+			}
+			if w := int64(words[rowWeight]); w != 0 {
+				j.loneIDs, j.loneW = append(j.loneIDs, r), append(j.loneW, (2*int64(open[x])-1)*w)
 			}
 			r = next(words)
-			j.emitLone(port, row, w, out)
+			open[more], rows[more] = open[x], r
+			more += int(uint64(-int64(r)) >> 63) // 1 if r is a row, without a branch
 		}
+		rows, open = rows[:more], open[:more]
 	}
 }
 
 // flushRows emits the difference that the step made for each row that it touched.
 func (j *join) flushRows(st *Step, port int, out Emitter) {
 	me := &j.sides[port]
-	for k, t := range me.m.touchedR {
-		if st.Stopped() {
-			return
+	for all := me.m.touchedR; len(all) > 0 && !st.Stopped(); {
+		part := all[:min(probeRows, len(all))]
+		all = all[len(part):]
+		if len(j.loneIDs)+len(part) > batch.BlockRows {
+			j.flushLone(port, out)
 		}
-		me.m.rest(k)
-		words := me.m.row(t.row)
-		w := int64(0)
-		if me.gate.open(int64(words[rowCount])) {
-			w = int64(words[rowWeight])
+		me.m.fetchTouched(part)
+		for i := range part {
+			t := &part[i]
+			words := me.m.row(t.row)
+			w := int64(0)
+			if me.gate.open(int64(words[rowCount])) {
+				w = int64(words[rowWeight])
+			}
+			if me.gate.open(t.count) {
+				w -= t.old
+			}
+			if w != 0 {
+				j.loneIDs, j.loneW = append(j.loneIDs, t.row), append(j.loneW, w)
+			}
 		}
-		if me.gate.open(t.count) {
-			w -= t.old
-		}
-		j.emitLone(port, t.row, w, out)
 	}
 }
 

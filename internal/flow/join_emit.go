@@ -175,17 +175,7 @@ func (j *join) emitLoneOf(port int, b *batch.Batch, rows []uint32, out Emitter) 
 	out.Emit(&j.view)
 }
 
-// emitLone adds a stored row to those to emit alone, with weight w.
-func (j *join) emitLone(port int, row uint32, w int64, out Emitter) {
-	if w == 0 {
-		return
-	}
-	j.loneIDs, j.loneW = append(j.loneIDs, row), append(j.loneW, w)
-	if len(j.loneIDs) == batch.BlockRows {
-		j.flushLone(port, out)
-	}
-}
-
+// flushLone emits the stored rows to emit alone.
 func (j *join) flushLone(port int, out Emitter) {
 	if len(j.loneIDs) == 0 {
 		return

@@ -305,18 +305,6 @@ func (m *multimap) addWeight(g uint32, gr *group, w int64) {
 	gr[groupWeight] += uint64(w)
 }
 
-// oldWeight returns the weight of group g at the start of the step; g may be 0.
-func (m *multimap) oldWeight(g uint32) int64 {
-	if g == 0 {
-		return 0
-	}
-	gr := m.group(g)
-	if t := gr.touched(); t != 0 {
-		return m.touchedG[t-1].old
-	}
-	return gr.weight()
-}
-
 // touch notes a row's weight and count before it changes.
 func (m *multimap) touch(row uint32) { m.touchWords(row, m.edit(row)) }
 
@@ -348,8 +336,9 @@ func next(w []uint64) uint32 { return uint32(w[rowLinks] >> 32) }
 func (m *multimap) endStep() {
 	for k, t := range m.touchedG {
 		m.rest(k)
-		m.editGroup(t.group).setTouched(0)
-		m.t.settle(t.group)
+		words := m.t.groups.Edit(t.group)
+		groupOf(words, m.side).setTouched(0)
+		m.t.settleWords(t.group, words)
 	}
 	m.touchedG = m.touchedG[:0]
 	for k, t := range m.touchedR {

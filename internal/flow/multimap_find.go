@@ -21,6 +21,29 @@ func (m *multimap) headsOf(groups []uint32) []uint32 {
 	return heads
 }
 
+// oldWeights writes the weights of groups at the start of the step to weights. Group
+// 0 is of no key and has none.
+func (m *multimap) oldWeights(weights []int64, groups []uint32) []int64 {
+	weights = weights[:len(groups)]
+	if m.t.empty() {
+		clear(weights)
+		return weights
+	}
+	v := m.t.groups.View()
+	for k, g := range groups {
+		w := v.Row(g)
+		if w == nil {
+			w = m.t.groups.At(g)
+		}
+		gr := groupOf(w, m.side)
+		weights[k] = gr.weight()
+		if t := gr.touched(); t != 0 {
+			weights[k] = m.touchedG[t-1].old
+		}
+	}
+	return weights
+}
+
 // groupsOf writes the groups of rows to groups.
 func (m *multimap) groupsOf(groups, rows []uint32) {
 	v := m.pages.View()
@@ -50,6 +73,15 @@ func (m *multimap) fetch(rows []uint32) {
 		sum += w[rowLinks]
 	}
 	m.fetched += sum
+}
+
+// fetchTouched is fetch for rows that changed in the step, up to probeRows.
+func (m *multimap) fetchTouched(rows []touchedRow) {
+	ids := m.heads[:len(rows)]
+	for k := range rows {
+		ids[k] = rows[k].row
+	}
+	m.fetch(ids)
 }
 
 // equalKey reports whether the key of a row with words w is columns cols of row i of b.

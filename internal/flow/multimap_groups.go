@@ -147,8 +147,10 @@ func (t *groupTable) newGroup(hash uint64, m *multimap, w []uint64) (uint32, *gr
 
 // settle frees group g if no side has any of its rows or needs to know what its
 // weight was.
-func (t *groupTable) settle(g uint32) {
-	words := t.groups.At(g)
+func (t *groupTable) settle(g uint32) { t.settleWords(g, t.groups.At(g)) }
+
+// settleWords is settle for a group with the given words.
+func (t *groupTable) settleWords(g uint32, words []uint64) {
 	for p := range t.pair + 1 {
 		if gr := groupOf(words, p); gr[groupHead] != 0 || gr.rows() == freedGroup {
 			return

@@ -91,7 +91,7 @@ func (s *rowStore) alloc() uint32 {
 		panic("flow: too many rows in one operator's state")
 	}
 	s.next++
-	s.pages.Grow(int(id) + 1)
+	s.pages.Grow(int(s.next))
 	return id
 }
 

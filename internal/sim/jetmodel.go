@@ -27,6 +27,7 @@ type store struct {
 	sometimes func(what string)
 	faults    faults
 	full      bool // there is no space
+	outage    bool // no append is answered
 	unfenced  bool // a mutation: what an append expects is not looked at
 }
 
@@ -192,6 +193,9 @@ func (h *logHandle) Append(ctx context.Context, recs [][]byte, expect uint64) (u
 func (h *logHandle) send(a append_) (last uint64, err error, certain bool) {
 	s, f := h.s, &h.s.faults
 	lost := fmt.Errorf("%w: the answer is lost", fabric.ErrUnknown)
+	if s.outage {
+		f = &faults{never: 400, later: 400, written: 1000}
+	}
 	switch {
 	case s.in(f.crashBefore):
 		if h.isCheckpoint(a) {

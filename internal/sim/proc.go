@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/engine"
 	"github.com/tidemill/tidemill/internal/session"
@@ -86,6 +87,11 @@ func (w *World) startProc() {
 			Spawn:  func(job func()) { w.spawn(p, "job", job) },
 			Choose: w.IntN,
 		}}
+	if w.want.disks {
+		cfg.MemoryBytes = w.want.memory
+		cfg.Checkpoint = engine.CheckpointConfig{FS: p.node.disk, Interval: pickOf(w, -1, 300*time.Millisecond, 2*time.Second, 10*time.Second),
+			Bytes: pickOf[int64](w, 1<<30, 3000), Rate: -1, ReserveBytes: -1, CheckWrites: w.IntN(3) == 0}
+	}
 	w.note("start %s with %d workers, its clock %+dms off", p.name, cfg.Workers, p.skew/1000)
 	w.spawn(p, "leader", func() { w.leader(p, cfg) })
 }
@@ -115,6 +121,9 @@ func (w *World) leader(p *proc, cfg engine.Config) {
 	p.faulty = false
 	if e.Snapshot().Step > 1 {
 		w.sometimes("pipeline opened again")
+	}
+	if w.store.open(mainLog).first > 1 {
+		w.sometimes("trimmed log opened")
 	}
 	for range w.want.sessions {
 		w.openSession(p)

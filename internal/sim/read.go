@@ -38,6 +38,11 @@ func (w *World) makeBase(p *proc) {
 			texts = append(texts, v.create())
 		}
 	}
+	for _, of := range []string{"t", "ev", viewPool[0].name, "u"} {
+		if w.IntN(4) == 0 && (of != viewPool[0].name || slices.Contains(texts, viewPool[0].create())) {
+			texts = append(texts, "CREATE SINK k_"+of+" FROM "+of+" WITH (connector = 'kept')")
+		}
+	}
 	w.begin(c, "make the base tables", func() {
 		for _, s := range texts {
 			if r := w.exec(c, s); w.judge(c, s, r) != acked {

@@ -67,6 +67,9 @@ type shape struct {
 	views    int // at the beginning
 	oracle   int // a view is computed anew at one of so many publications
 	ddl      int // of 1000 operations
+	outages  bool
+	disks    bool  // there are checkpoints
+	memory   int64 // of state, before it leaves memory; 0: enough
 }
 
 // Start of the clock: 2026-01-01.
@@ -124,7 +127,7 @@ func newWorld(seed uint64, opt Options) *World {
 	w.store.sometimes = w.sometimes
 	w.want = shape{
 		events: 400 + w.IntN(1000), procs: 1 + w.IntN(3), sessions: 1 + w.IntN(3), linger: time.Duration(pickOf(w, -1, 1, 20, 200)) * time.Millisecond,
-		stepRows: pickOf(w, 1, 4, 20, 1000), views: 2 + w.IntN(6), oracle: 2 + w.IntN(6), ddl: pickOf(w, 10, 40, 100),
+		stepRows: pickOf(w, 1, 4, 20, 1000), views: 2 + w.IntN(6), oracle: 2 + w.IntN(6), ddl: pickOf(w, 10, 40, 100), outages: w.IntN(4) == 0, disks: w.IntN(8) > 0, memory: pickOf[int64](w, 0, 0, 256<<10),
 	}
 	if opt.Events > 0 {
 		w.want.events = opt.Events
@@ -226,6 +229,11 @@ func (w *World) event() {
 		w.sometimes("no space")
 	case n < 105 && w.store.full:
 		w.store.full = false
+	case n < 107 && w.want.outages && !w.quiet && !w.store.outage:
+		w.store.outage = true
+		w.sometimes("outage")
+	case n < 112 && w.store.outage:
+		w.store.outage = false
 	case n < 300:
 		w.operate()
 	default:
@@ -271,7 +279,7 @@ func (w *World) look() {
 func (w *World) calm() {
 	w.quiet = true
 	w.note("the faults end")
-	w.store.faults, w.store.full = faults{}, false
+	w.store.faults, w.store.full, w.store.outage = faults{}, false, false
 	if w.IntN(2) == 0 {
 		for w.store.deliver() {
 		}

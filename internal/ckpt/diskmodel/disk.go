@@ -232,6 +232,7 @@ func (d *Disk) release(n *node) {
 	}
 }
 
+// Create makes a new file, open for writing and reading.
 func (d *Disk) Create(name string) (ckpt.File, error) {
 	if err := d.begin(Op{Kind: OpCreate, Name: name}); err != nil {
 		return nil, err
@@ -249,6 +250,7 @@ func (d *Disk) Create(name string) (ckpt.File, error) {
 	return &file{d: d, name: name, node: n, writable: true}, nil
 }
 
+// Open opens a file for reading.
 func (d *Disk) Open(name string) (ckpt.File, error) {
 	if err := d.begin(Op{Kind: OpOpen, Name: name}); err != nil {
 		return nil, err
@@ -278,6 +280,7 @@ func (d *Disk) file(op OpKind, name string) (*node, error) {
 	return n, nil
 }
 
+// Rename moves a file, in place of one that is there.
 func (d *Disk) Rename(from, to string) error {
 	if err := d.begin(Op{Kind: OpRename, Name: from, To: to}); err != nil {
 		return err
@@ -307,6 +310,7 @@ func (d *Disk) Rename(from, to string) error {
 	return nil
 }
 
+// Remove deletes a file, if it is there.
 func (d *Disk) Remove(name string) error {
 	if err := d.begin(Op{Kind: OpRemove, Name: name}); err != nil {
 		return err
@@ -330,6 +334,7 @@ func (d *Disk) Remove(name string) error {
 	return nil
 }
 
+// List returns the files in a directory by name.
 func (d *Disk) List(name string) ([]ckpt.Info, error) {
 	if err := d.begin(Op{Kind: OpList, Name: name}); err != nil {
 		return nil, err
@@ -351,6 +356,7 @@ func (d *Disk) List(name string) ([]ckpt.Info, error) {
 	return files, nil
 }
 
+// MkdirAll makes a directory and those above it.
 func (d *Disk) MkdirAll(name string) error {
 	if err := d.begin(Op{Kind: OpMkdir, Name: name}); err != nil {
 		return err
@@ -377,6 +383,7 @@ func (d *Disk) MkdirAll(name string) error {
 	return nil
 }
 
+// SyncDir makes the names in a directory durable.
 func (d *Disk) SyncDir(name string) error {
 	if err := d.begin(Op{Kind: OpSyncDir, Name: name}); err != nil {
 		return err
@@ -391,6 +398,7 @@ func (d *Disk) SyncDir(name string) error {
 	return nil
 }
 
+// Free returns how many bytes may still be written.
 func (d *Disk) Free() (int64, error) {
 	if err := d.begin(Op{Kind: OpFree}); err != nil {
 		return 0, err
