@@ -27,6 +27,8 @@ const (
 	edgeWithin = 600 * time.Millisecond
 	// edgeRetry is how long a client waits before it sends again what was not answered.
 	edgeRetry = 300 * time.Millisecond
+	// edgeCatchUp bounds how long sinks take for what they could not deliver between kills.
+	edgeCatchUp = 2 * time.Minute
 )
 
 // TestEdgesKilled kills the node again and again while clients send named requests and
@@ -128,6 +130,11 @@ func TestEdgesKilled(t *testing.T) {
 		k := next[source]
 		total += k
 		want(t, c, fmt.Sprintf("SELECT count(*), count(DISTINCT id), min(id), max(id) FROM every WHERE source = '%s'", source), fmt.Sprintf("%d|%d|1|%d", k, k, k))
+	}
+	for end := time.Now().Add(edgeCatchUp); strings.Join(rows(t, c, "SELECT count(*) FROM tidemill.sinks WHERE lag > 0"), "") != "0"; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("sinks are behind: %v", rows(t, c, "SELECT name, step, lag, error FROM tidemill.sinks"))
+		}
 	}
 	current := rows(t, c, "SELECT source, third, n, ids FROM thirds ORDER BY source, third")
 	_, js = n.broker(t)
