@@ -217,7 +217,11 @@ func (f *Fabric) connect(user, password string, more ...nats.Option) (*nats.Conn
 			if sub != nil {
 				subject = sub.Subject
 			}
-			f.log(slog.LevelWarn, fmt.Sprintf("connection of %s: subject %q: %v", user, subject, err))
+			level := slog.LevelWarn
+			if user == userInternal && errors.Is(err, nats.ErrSlowConsumer) {
+				level = slog.LevelDebug // a reader that is slower than the server fetches again what it has no place for
+			}
+			f.log(level, fmt.Sprintf("connection of %s: subject %q: %v", user, subject, err))
 		}))...)
 	if err != nil {
 		return nil, fmt.Errorf("connect in-process as %s: %w", user, err)
