@@ -13,7 +13,7 @@ import (
 
 const (
 	killRounds      = 3
-	killRoundsProve = 50
+	killRoundsProve = 200
 	accountCount    = 8
 	accountBalance  = 1000
 	// killWithin bounds how long writers run before the node is killed.
@@ -60,7 +60,7 @@ func TestKill(t *testing.T) {
 		if k.rng.IntN(3) == 0 {
 			k.killStarting(t)
 		}
-		n := dev(t, k.dir)
+		n := dev(t, k.dir, k.settings()...)
 		k.starts = max(k.starts, n.took)
 		k.check(t, n)
 		if t.Failed() {
@@ -103,13 +103,18 @@ type killTest struct {
 func (k *killTest) prepare(t *testing.T) {
 	k.ledger, k.transfers, k.views = map[int64]possible{}, map[int64]*transfer{}, map[string]possible{}
 	k.posts, k.msgs = map[int64]*record{}, map[int64]*record{}
-	k.node = dev(t, k.dir)
+	k.node = dev(t, k.dir, k.settings()...)
 	c := k.node.connect(t)
 	exe(t, c, killSchema...)
 	for i := range accountCount {
 		exe(t, c, fmt.Sprintf("INSERT INTO accounts VALUES (%d, %d)", i+1, accountBalance))
 	}
 	exe(t, c, fmt.Sprintf(`CREATE SINK out FROM by_writer WITH (connector = 'file', path = '%s')`, k.sink))
+}
+
+// settings are how often the next process makes checkpoints, and with how little memory.
+func (k *killTest) settings() []string {
+	return []string{"--checkpoint-interval", []string{"50ms", "300ms", "10s"}[k.rng.IntN(3)], "--memory", []string{"4MB", "2GB"}[k.rng.IntN(2)]}
 }
 
 // write runs all writers and kills the node at some moment.
@@ -141,7 +146,7 @@ func (k *killTest) write(t *testing.T) {
 
 // killStarting kills a node somewhere in its start.
 func (k *killTest) killStarting(t *testing.T) {
-	p := spawn(t, nil, append([]string{"dev", "--data", k.dir}, anyPorts...)...)
+	p := spawn(t, nil, append(append([]string{"dev", "--data", k.dir}, anyPorts...), k.settings()...)...)
 	select {
 	case <-time.After(time.Duration(k.rng.Int64N(int64(300 * time.Millisecond)))):
 	case <-p.lines:

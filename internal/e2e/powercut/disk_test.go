@@ -179,7 +179,7 @@ type process struct {
 func (w *world) start(t *testing.T) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(w.bin, "dev", "--data", filepath.Join(w.d.Dir(), "data"), "--pg", "127.0.0.1:0",
-		"--http", "127.0.0.1:0", "--nats", "127.0.0.1:0", "-o", "json")}
+		"--http", "127.0.0.1:0", "--nats", "127.0.0.1:0", "-o", "json", "--checkpoint-interval", "200ms")}
 	p.cmd.Stderr = &p.stderr
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
