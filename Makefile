@@ -12,7 +12,7 @@ test: ## all tests, from nothing
 race: ## the concurrent packages under the race detector (needs a C compiler)
 	CGO_ENABLED=1 go test -race ./internal/fabric ./internal/ckpt/... ./internal/worker ./internal/engine ./internal/pgserver ./internal/httpapi ./internal/node .
 
-prove: ## the long proofs: 50 rounds of kill -9, ten minutes of random SQL against PostgreSQL, random circuits, Nexmark's answers
+prove: ## the long proofs: 200 rounds of kill -9, ten minutes of random SQL against PostgreSQL, random circuits, Nexmark's answers
 	TIDEMILL_PROVE=1 go test -count=1 -timeout 60m -run 'Kill|Random|Circuits' ./internal/e2e ./internal/sqltest ./internal/flow ./internal/engine
 	TIDEMILL_PROVE=1 go test -count=1 -timeout 60m -run 'Postgres|Oracle|SameDigest' ./bench/nexmark
 
