@@ -183,7 +183,8 @@ func TestSpineInACacheEqualsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newSpineWorld(rapid.SampledFrom([]int64{0, 3000, 20000, 1 << 40}).Draw(t, "budget"))
 		sparse := 0
-		w.back.Empty = func(pack uint32) bool { return sparse > 0 && int(pack)%sparse == 0 }
+		asked := 0 // the answer differs from record to record, though packs have many
+		w.back.Empty = func(uint32) bool { asked++; return sparse > 0 && asked%sparse == 0 }
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			switch rapid.IntRange(0, 15).Draw(t, "what") {
 			default:
@@ -209,7 +210,7 @@ func TestSpineInACacheEqualsModel(t *testing.T) {
 				if w.frozen == nil || w.frozen.image != nil {
 					break
 				}
-				sparse = rapid.IntRange(0, 3).Draw(t, "sparse")
+				sparse = rapid.SampledFrom([]int{0, 1, 2, 3, 7, 11}).Draw(t, "sparse")
 				if rapid.IntRange(0, 5).Draw(t, "fails") == 0 {
 					n := rapid.IntRange(0, 5).Draw(t, "when")
 					w.back.Fail = func() error { n--; return map[bool]error{true: errors.New("full")}[n < 0] }
@@ -434,6 +435,18 @@ func TestReadersBesideTheOwner(t *testing.T) {
 			}
 		})
 	}
+	stop := make(chan struct{})
+	readers.Go(func() { // another owner who makes room
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				w.cache.Rest()
+				runtime.Gosched()
+			}
+		}
+	})
 	for step := range 150 {
 		b := randomRows(rng, 200, 2000)
 		w.append(b, true)
@@ -459,9 +472,41 @@ func TestReadersBesideTheOwner(t *testing.T) {
 		w.back.Complete()
 	}
 	close(jobs)
+	close(stop)
 	readers.Wait()
 	if s := w.cache.Stats(); s.Spilled == 0 || s.Misses == 0 {
 		t.Errorf("%+v", s)
+	}
+	w.spine.Close()
+	w.cache.Collect = runtime.GC
+	if w.cache.Dropped(); w.back.Spilled() != 0 || w.budget.Used() != 0 {
+		t.Errorf("%d records and %d bytes are left of a closed spine", w.back.Spilled(), w.budget.Used())
+	}
+}
+
+// TestLongKeys are in no fence, so that filters alone say where a key is.
+func TestLongKeys(t *testing.T) {
+	ts := []types.Type{types.T(types.Text)}
+	cache := state.NewCache(statetest.New(), wireCodec{}, state.NewBudget(0))
+	s := cache.NewSpine(1, ts, batch.Ascending(0), 1)
+	s.Small(64, 3, 100)
+	name := func(n int) []types.Value {
+		return []types.Value{types.TextValue(fmt.Sprintf("%0600d", n))}
+	}
+	bu := batch.NewBuilder(ts)
+	for n := range 2000 {
+		bu.AppendRow(name(2*n), 1)
+	}
+	s.AppendSealed(bu.Seal())
+	snap := s.Snapshot()
+	for n := 0; n < 4000; n += 37 {
+		found := 0
+		if err := snap.Lookup(batch.FromRows(ts, [][]types.Value{name(n)}), func(b *batch.Batch) error { found += b.Len(); return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if want := 1 - n%2; found != want {
+			t.Fatalf("key %d is found %d times, want %d", n, found, want)
+		}
 	}
 }
 

@@ -63,16 +63,15 @@ func (b *Backing) put(pack uint32, kind state.RecordKind, owner uint64, data []b
 	b.next++
 	l := state.Loc{Pack: pack, Len: uint32(len(data)), Off: b.next}
 	b.records[l] = record{kind, owner, append([]byte(nil), data...)}
+	if pack == state.ScratchPack {
+		b.spilled++
+	}
 	return l, nil
 }
 
 // Spill implements state.Backing.
 func (b *Backing) Spill(owner uint64, payload []byte) (state.Loc, error) {
-	l, err := b.put(state.ScratchPack, state.RecordPage, owner, payload)
-	if err == nil {
-		b.spilled++
-	}
-	return l, err
+	return b.put(state.ScratchPack, state.RecordPage, owner, payload)
 }
 
 // Unspill implements state.Backing.
