@@ -278,3 +278,57 @@ func TestSourceGoesOnBehindWhatItDidNotKnow(t *testing.T) {
 	c.exec("FLUSH")
 	c.want("SELECT n FROM s ORDER BY n", "1", "2", "3")
 }
+
+// TestSlowDiskHoldsSourcesUp lets no step through while a source's own log takes
+// blocks: what waits for a step is bounded, and then the source waits.
+func TestSlowDiskHoldsSourcesUp(t *testing.T) {
+	h := &hookedLogs{Logs: newMemLogs()}
+	b := start(t, h)
+	b.client().exec("CREATE SOURCE s (n BIGINT, pad TEXT) WITH (connector = 'pushed')")
+	in := b.src.to(t, "s")
+	open := make(chan struct{})
+	h.set(func(ctx context.Context, name string, do func() (uint64, error)) (uint64, error) {
+		if strings.HasPrefix(name, "LOG_") {
+			select {
+			case <-open:
+			case <-ctx.Done():
+			}
+		}
+		return do()
+	}, nil)
+	bu := batch.NewBuilder([]types.Type{types.T(types.Int8), types.T(types.Text)})
+	bu.AppendRow([]types.Value{types.IntValue(types.Int8, 1), types.TextValue(strings.Repeat("x", 4<<20))}, 1)
+	rows := bu.Seal()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var taken atomic.Int64
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			if _, err := in.Append(ctx, connector.Block{Rows: rows}); err != nil {
+				ended <- err
+				return
+			}
+			taken.Add(1)
+		}
+	}()
+	s := b.e.sourceList()[0]
+	waiting := func() int64 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.bytes
+	}
+	waitUntil(t, "the source waits", func() bool { return waiting() >= MaxSourceBytes })
+	before := taken.Load()
+	if n := waiting(); n > MaxSourceBytes+rows.SizeBytes()+1024 {
+		t.Errorf("%d bytes wait, at most %d and a block may", n, MaxSourceBytes)
+	}
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) || taken.Load() > before+1 {
+		t.Errorf("%v; %d more blocks were taken", err, taken.Load()-before)
+	}
+	close(open)
+	c := b.client()
+	c.exec("FLUSH")
+	c.want("SELECT count(*) FROM s", fmt.Sprint(taken.Load()))
+}
