@@ -518,3 +518,64 @@ func negated(b *batch.Batch) *batch.Batch {
 	}
 	return &out
 }
+
+// TestWhatHappensWhileABlockIsSpilled: a checkpoint that has it is completed, or its
+// spine is closed. Either way it is not kept in scratch as well.
+func TestWhatHappensWhileABlockIsSpilled(t *testing.T) {
+	for name, happens := range map[string]func(*spineWorld){
+		"complete": func(w *spineWorld) { w.done(true) },
+		"closed":   func(w *spineWorld) { w.spine.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newSpineWorld(1 << 40)
+			w.append(randomRows(rand.New(rand.NewPCG(1, 7)), 1000, 1000), true)
+			w.hold()
+			w.freeze()
+			if err := w.write(); err != nil {
+				t.Fatal(err)
+			}
+			once := false
+			w.back.Spilling = func() {
+				if !once {
+					once = true
+					happens(w)
+				}
+			}
+			w.budget.Add(1 << 40) // somebody else needs all
+			w.cache.Rest()
+			w.budget.Add(-1 << 40)
+			if !once || w.back.Spilled() != 0 {
+				t.Errorf("%d blocks are spilled", w.back.Spilled())
+			}
+			if err := same(w.snaps[0].snap, w.model, 1, 2, 3); err != nil {
+				t.Error(err)
+			}
+			if w.cache.Stats().HeldBytes != w.budget.Used() {
+				t.Errorf("%d bytes are used, %d held", w.budget.Used(), w.cache.Stats().HeldBytes)
+			}
+		})
+	}
+}
+
+// TestFiltersThatMoveAlone are found where they are then.
+func TestFiltersThatMoveAlone(t *testing.T) {
+	w := newSpineWorld(0)
+	w.append(randomRows(rand.New(rand.NewPCG(1, 8)), 6*64, 1<<40), true)
+	w.imageOf(t)
+	asked := 0
+	w.back.Empty = func(uint32) bool { asked++; return asked%5 == 4 } // after three blocks
+	w.freeze()
+	if err := w.write(); err != nil || w.back.Puts() != 2 {
+		t.Fatalf("%d records, %v", w.back.Puts(), err)
+	}
+	w.done(true)
+	if err := same(w.spine.Snapshot(), w.model, 1, 2, 3, 1<<39); err != nil {
+		t.Fatal(err)
+	}
+	for row := range w.model {
+		if err := same(w.spine.Snapshot(), w.model, row.k); err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+}

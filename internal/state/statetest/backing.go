@@ -13,6 +13,8 @@ import (
 type Backing struct {
 	// Fail, if not nil, makes Put and Spill fail with what it returns.
 	Fail func() error
+	// Spilling is called before something is spilled.
+	Spilling func()
 	// Empty says which packs are to be emptied.
 	Empty func(pack uint32) bool
 	// Two makes a checkpoint stay until the second one after it is complete.
@@ -71,6 +73,9 @@ func (b *Backing) put(pack uint32, kind state.RecordKind, owner uint64, data []b
 
 // Spill implements state.Backing.
 func (b *Backing) Spill(owner uint64, payload []byte) (state.Loc, error) {
+	if b.Spilling != nil {
+		b.Spilling()
+	}
 	return b.put(state.ScratchPack, state.RecordPage, owner, payload)
 }
 
