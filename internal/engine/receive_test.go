@@ -245,3 +245,46 @@ func inLoop[T any](b *bench, fn func() T) T {
 	b.e.look <- func(*leader) { out <- fn() }
 	return <-out
 }
+
+// TestNamedRequestsOutliveTheirBlocks trims the blocks that named requests came in:
+// what the checkpoint says of them is enough to know them again.
+func TestNamedRequestsOutliveTheirBlocks(t *testing.T) {
+	logs, disk := newMemLogs(), newDisk()
+	b := start(t, logs, withPosted, on(disk))
+	c := b.client()
+	c.exec(`CREATE SOURCE s (n BIGINT) WITH (connector = 'posted', retention = '1 MB');
+		CREATE MATERIALIZED VIEW v AS SELECT n, count(*) AS times FROM s GROUP BY n`)
+	const rows = 4001
+	body := func(n uint64) string { // of numbers that take room in a block
+		rng, out := rand.New(rand.NewPCG(n, 1)), fmt.Append(nil, n)
+		for range rows - 1 {
+			out = fmt.Append(out, " ", 1000+rng.Int64N(1<<50))
+		}
+		return string(out)
+	}
+	var want []string
+	for i := range uint64(40) {
+		b.mustPost(body(i), key(fmt.Sprint("k", i), i), Receipt{Rows: rows, Position: 2*i + 1})
+		b.mustPost(body(100+i), producer("p", i+1, i), Receipt{Rows: rows, Position: 2*i + 2})
+		want = append(want, fmt.Sprintf("%d, 1", i))
+	}
+	c.exec("FLUSH; CHECKPOINT")
+	b.mustPost("40", key("late", 1), Receipt{Rows: 1, Position: 81})
+	want = append(want, "40, 1")
+	b = b.restart(logs, withPosted, on(disk)) // it needs only one checkpoint now
+	c = b.client()
+	c.exec("FLUSH; CHECKPOINT")
+	b.tidied()
+	b = b.restart(logs, withPosted, on(disk))
+	if first, _ := logs.bounds(fmt.Sprint("SRC_tidemill_", b.e.sourceList()[0].id)); first < 20 {
+		t.Fatalf("the stream begins at %d: the test shows nothing", first)
+	}
+	for i := range uint64(40) {
+		b.mustPost(body(i), key(fmt.Sprint("k", i), i), Receipt{Rows: rows, Position: 2*i + 1, Duplicate: true})
+	}
+	b.mustPost(body(139), producer("p", 40, 39), Receipt{Rows: rows, Position: 80, Duplicate: true})
+	b.mustPost("40", key("late", 1), Receipt{Rows: 1, Position: 81, Duplicate: true})
+	b.refuses("1", producer("p", 42, 1), types.CodeSequenceGap, "sequence 41 is expected, 42 came")
+	c = b.client()
+	c.want("SELECT n, times FROM v WHERE n < 100 ORDER BY n", want...)
+}
