@@ -16,8 +16,9 @@ import (
 //
 // 2: SRC and STEP hold watermarks at their end, which those of version 1 lack.
 // 3: SRC names the requests and messages it holds, at its end.
+// 4: STEP names the rows it leaves out and those it takes again, at its end.
 const (
-	Version       = 3
+	Version       = 4
 	oldestVersion = 1
 )
 

@@ -17,6 +17,7 @@ const (
 	maxBadRecords = 1 << 20 // quarantined records in one block
 	maxMarks      = 1 << 16 // watermarks that move in one STEP
 	maxSent       = 1 << 16 // requests and messages named by one block
+	maxSkipped    = 1 << 16 // rows that one STEP leaves out or takes again
 	// MaxPartitions bounds the partitions of a source whose watermarks a block holds.
 	MaxPartitions = 1024
 )
@@ -119,6 +120,24 @@ type Late struct {
 	Rows  uint64
 }
 
+// Skipped is a row of a source that a step leaves out.
+type Skipped struct {
+	Source   catalog.ID
+	Position uint64 // among all records of the source, good and bad, from 0
+	// Block is the position in the source's log of the block that holds it, or, of a source
+	// without a log, the first of the range.
+	Block  uint64
+	Reason string
+	Row    []byte // the row as AppendBatch writes it; empty if it is too large to be kept
+}
+
+// Retried is a row of a source that was left out by an earlier step.
+type Retried struct {
+	Source   catalog.ID
+	Position uint64
+	Row      *batch.Batch // as the step takes it
+}
+
 // Step is a committed step: what went in, and the fingerprint of what came out.
 type Step struct {
 	N           uint64 // from 1, without gaps
@@ -135,6 +154,11 @@ type Step struct {
 	Marks []Mark
 	// Late counts the rows of each append-only table that came too late, and are in no record.
 	Late []Late
+	// Skipped are the rows of the ranges that the step leaves out, because with them it
+	// could not be computed. They are not part of their sources until they are retried.
+	Skipped []Skipped
+	// Retried are rows that earlier steps left out and this one takes.
+	Retried []Retried
 	// Changes are those of its transactions, or the last of them: what fits goes
 	// here, since one record is much cheaper to append than two, and the rest into
 	// TX records before it.
@@ -175,6 +199,20 @@ func (s *Step) Encode() []byte {
 		dst = binary.AppendUvarint(dst, uint64(l.Table))
 		dst = binary.AppendUvarint(dst, l.Rows)
 	}
+	dst = binary.AppendUvarint(dst, uint64(len(s.Skipped)))
+	for _, x := range s.Skipped {
+		dst = binary.AppendUvarint(dst, uint64(x.Source))
+		dst = binary.AppendUvarint(dst, x.Position)
+		dst = binary.AppendUvarint(dst, x.Block)
+		dst = appendBlob(dst, x.Reason)
+		dst = appendBlob(dst, x.Row)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(s.Retried)))
+	for _, x := range s.Retried {
+		dst = binary.AppendUvarint(dst, uint64(x.Source))
+		dst = binary.AppendUvarint(dst, x.Position)
+		dst = AppendBatch(dst, x.Row)
+	}
 	return dst
 }
 
@@ -209,6 +247,19 @@ func DecodeStep(body []byte) (*Step, error) {
 	}
 	for n := r.count("tables with late rows", maxMarks); n > 0 && r.err == nil; n-- {
 		s.Late = append(s.Late, Late{Table: r.id("table"), Rows: r.uvarint("late rows")})
+	}
+	if r.atEnd() { // version 3
+		return s, r.end("STEP")
+	}
+	for n := r.count("rows left out", maxSkipped); n > 0 && r.err == nil; n-- {
+		s.Skipped = append(s.Skipped, Skipped{Source: r.id("source"), Position: r.uvarint("position"), Block: r.uvarint("block"),
+			Reason: string(r.blob("reason")), Row: append([]byte(nil), r.blob("row")...)})
+	}
+	for n := r.count("rows taken again", maxSkipped); n > 0 && r.err == nil; n-- {
+		x := Retried{Source: r.id("source"), Position: r.uvarint("position")}
+		if x.Row = r.batch(); r.err == nil {
+			s.Retried = append(s.Retried, x)
+		}
 	}
 	return s, r.end("STEP")
 }
