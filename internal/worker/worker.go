@@ -14,6 +14,7 @@ import (
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/state"
+	"github.com/tidemill/tidemill/internal/types"
 )
 
 // smallStep is how many rows a circuit is fed in the calling goroutine alone:
@@ -46,11 +47,15 @@ type Config struct {
 	Budget  *state.Budget
 	// CheckWrites makes Freeze look for writes that nobody announced; for tests.
 	CheckWrites bool
+	// Probe, if not nil, is called with every block before a circuit takes it, where a panic
+	// is one of the circuit; for tests. Lanes may call it at the same time.
+	Probe func(circuit, rel string, b *batch.Batch)
 }
 
 type circuit struct {
 	key     string
 	spec    *flow.Spec
+	probe   func(circuit, rel string, b *batch.Batch)
 	owner   uint64
 	threads int
 	group   *flow.Group
@@ -79,6 +84,17 @@ type PanicError struct {
 func (e *PanicError) Error() string {
 	return fmt.Sprintf("circuit %s: panic: %v", e.Circuit, e.Value)
 }
+
+// LimitError says that a step would give a circuit more state than it may have.
+type LimitError struct {
+	Circuit string
+	Err     *types.Error
+}
+
+func (e *LimitError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *LimitError) Unwrap() error { return e.Err }
 
 // FaultError says that state of a circuit could not be read back from where it was
 // kept, or not be put there. The worker is spent; a checkpoint may bring the circuits
@@ -152,7 +168,7 @@ func (w *Worker) build(key string, spec *flow.Spec, opt flow.Options) (*circuit,
 	if err != nil {
 		return nil, err
 	}
-	c := &circuit{key: key, spec: spec, owner: opt.Owner, threads: w.cfg.Threads, group: g, next: g.NextTime()}
+	c := &circuit{key: key, spec: spec, probe: w.cfg.Probe, owner: opt.Owner, threads: w.cfg.Threads, group: g, next: g.NextTime()}
 	for i := range spec.Nodes {
 		if in, ok := spec.Nodes[i].Op.(*flow.Input); ok && !slices.Contains(c.inputs, in.Rel) {
 			c.inputs = append(c.inputs, in.Rel)
@@ -191,7 +207,7 @@ func (c *Circuit) fill(step uint64, now int64, feed func(push func(rel string, b
 				return nil
 			}
 			next++
-			return c.c.group.Push(rel, next%c.c.group.Workers(), b)
+			return c.c.push(rel, next%c.c.group.Workers(), b)
 		})
 	})
 	if err != nil {
@@ -232,7 +248,8 @@ func (w *Worker) Remove(key string) {
 // Close frees the state of all circuits. The worker is not to be used any more.
 func (w *Worker) Close() {
 	for _, c := range w.circuits {
-		c.group.Close()
+		// One that panicked may be in a state that it cannot give up in order.
+		_ = c.guard(func() error { c.group.Close(); return nil })
 	}
 	w.circuits = nil
 	w.failed = errors.New("the worker is closed")
@@ -320,12 +337,12 @@ func (w *Worker) run(n uint64, now int64, feeds []flow.Feed) ([]Output, error) {
 		if err == nil {
 			err = c.feed(changed, rows)
 		}
-		if err != nil {
-			return nil, err
+		var o Output
+		if err == nil {
+			o, err = c.finish(rows > smallStep)
 		}
-		o, err := c.finish(rows > smallStep)
 		if err != nil {
-			return nil, err
+			return nil, c.limited(err)
 		}
 		moved[c.key] = w.mark(c.key, o.Marks)
 		if o.Batch.Len() > 0 || o.Errors.Total > 0 {
@@ -336,6 +353,15 @@ func (w *Worker) run(n uint64, now int64, feeds []flow.Feed) ([]Output, error) {
 		}
 	}
 	return out, nil
+}
+
+// limited says of which circuit an error of its limit is.
+func (c *circuit) limited(err error) error {
+	var te *types.Error
+	if errors.As(err, &te) && te.Code == types.CodeOutOfMemory {
+		return &LimitError{Circuit: c.key, Err: te}
+	}
+	return err
 }
 
 // mark notes the marks of a relation's columns and reports whether one has moved.
@@ -385,12 +411,19 @@ func (c *circuit) feed(changed map[string][]*batch.Batch, rows int) error {
 	}
 	return c.each(rows > smallStep, func(k int) error {
 		for _, s := range shares[k] {
-			if err := c.group.Push(s.rel, k, s.b); err != nil {
+			if err := c.push(s.rel, k, s.b); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+func (c *circuit) push(rel string, lane int, b *batch.Batch) error {
+	if c.probe != nil {
+		c.probe(c.key, rel, b)
+	}
+	return c.group.Push(rel, lane, b)
 }
 
 // blocks cuts b into blocks for the workers.
