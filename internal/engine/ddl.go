@@ -230,7 +230,12 @@ func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedD
 
 // planView gives the circuit of a view or sink.
 func (l *leader) planView(def *catalog.Relation, cat *catalog.Catalog) (*flow.Spec, error) {
-	p := plan.Planner{Catalog: cat, Session: plan.Session{SearchPath: def.SearchPath, Version: Version}}
+	p := plan.Planner{Catalog: cat, Session: plan.Session{SearchPath: def.SearchPath, Version: l.e.cfg.version}}
+	if read := l.e.cfg.reads; read != nil {
+		other := *def
+		other.Query = read(def.Query)
+		def = &other
+	}
 	q, err := p.PlanRelation(def)
 	if err != nil {
 		return nil, err
@@ -370,4 +375,5 @@ func (l *leader) remove(ctx context.Context, def *catalog.Relation, live bool) {
 		r.release()
 	}
 	delete(l.rels, def.ID)
+	delete(l.stale, def.ID)
 }

@@ -100,6 +100,11 @@ type Config struct {
 	Checkpoint CheckpointConfig
 	// Manual, of OpenManual alone, drives the engine.
 	Manual *Manual
+
+	// Tests make another program of this one: by its version, "" for Version, and by what
+	// it takes the query of a view for; nil: what it says.
+	version string
+	reads   func(query string) string
 }
 
 // Engine is an open pipeline. It is safe for concurrent use.
@@ -212,6 +217,9 @@ func setDefaults(cfg *Config) {
 	if cfg.Node == "" {
 		cfg.Node = randomName()
 	}
+	if cfg.version == "" {
+		cfg.version = Version
+	}
 	if cfg.Recovery == nil {
 		cfg.Recovery = &Recovery{}
 	}
@@ -257,7 +265,7 @@ func (e *Engine) newLeader(lanes int) {
 	e.lead = &leader{
 		e: e, work: worker.Open(work), rels: map[catalog.ID]*relation{}, requests: map[uint64]*request{}, from: 1,
 		coord: coord.New(coord.Config{StepRows: e.cfg.StepRows, LingerMicros: e.cfg.Linger.Microseconds()}),
-		cat:   catalog.New(e.virtuals()), positions: map[catalog.ID]uint64{}, events: map[catalog.ID]*tableEvent{}, historyRead: map[catalog.ID]uint64{},
+		cat:   catalog.New(e.virtuals()), positions: map[catalog.ID]uint64{}, events: map[catalog.ID]*tableEvent{}, historyRead: map[catalog.ID]uint64{}, stale: map[catalog.ID]string{}, exempt: map[catalog.ID]bool{},
 		wake: time.NewTimer(time.Hour), wakeAt: math.MaxInt64, cache: cache, ckpt: checkpoints{store: e.store, at: math.MaxInt64},
 	}
 }

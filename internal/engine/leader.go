@@ -42,6 +42,7 @@ type leader struct {
 	// historyRead says of each source which record of the log last made something of all
 	// its rows, if the source is still there: a replay of that record reads them again.
 	historyRead map[catalog.ID]uint64
+	stale       map[catalog.ID]string // views that change no more, and why
 
 	requests  map[uint64]*request
 	staged    *staged
@@ -57,6 +58,7 @@ type leader struct {
 	replaying bool                // the log is read: its steps and commands meet no limits of memory
 	skip      map[catalog.ID]bool // during replay: relations that are dropped later
 	from      uint64              // the first record that is replayed
+	exempt    map[catalog.ID]bool // during replay: views whose digests are not compared
 	head      *checkpointHead     // of the checkpoint that replay begins behind
 }
 
@@ -295,7 +297,7 @@ func (l *leader) fail(err error) {
 
 // claim stages the record of a new epoch.
 func (l *leader) claim(epoch uint64) {
-	body := (&wire.Epoch{Node: l.e.node, At: l.e.micros(), Engine: Version}).Encode()
+	body := (&wire.Epoch{Node: l.e.node, At: l.e.micros(), Engine: l.e.cfg.version}).Encode()
 	l.staged = &staged{}
 	l.staged.seal(l, wire.KindEpoch, epoch, body)
 	l.feed(coord.Staged{Records: 1, Hash: coord.Hash(l.staged.last)})
@@ -462,7 +464,7 @@ func (l *leader) publishSnapshot() {
 	snap := &Snapshot{
 		marks: marks,
 		Step:  l.coord.CommittedStep(), Now: l.now, Catalog: l.cat, rels: l.snaps,
-		positions: maps.Clone(l.positions), sources: sources, rings: l.rings, held: l.held,
+		stale: maps.Clone(l.stale), positions: maps.Clone(l.positions), sources: sources, rings: l.rings, held: l.held,
 	}
 	l.noteEvents(snap)
 	l.e.snap.Store(snap)

@@ -249,7 +249,7 @@ func (l *leader) compare(logged, got *wire.Step) error {
 		have[o.View] = o.Digest
 	}
 	for _, o := range logged.Outputs {
-		if l.skip[o.View] {
+		if l.skip[o.View] || l.exempt[o.View] {
 			continue
 		}
 		if have[o.View] == o.Digest {
@@ -259,7 +259,7 @@ func (l *leader) compare(logged, got *wire.Step) error {
 		return l.mismatch(logged, o.View)
 	}
 	for _, o := range got.Outputs {
-		if _, extra := have[o.View]; extra {
+		if _, extra := have[o.View]; extra && !l.exempt[o.View] {
 			return l.mismatch(logged, o.View)
 		}
 	}
@@ -276,8 +276,8 @@ func (l *leader) mismatch(logged *wire.Step, view catalog.ID) error {
 	if logged.Circuit != l.circuit {
 		why = fmt.Sprintf("the circuits have changed: hash %x then, %x now", logged.Circuit[:8], l.circuit[:8])
 	}
-	err := fmt.Errorf("%s differs from what was committed by version %s (this is %s): %s", name, logged.Engine, Version, why)
-	if logged.Engine != Version || logged.Circuit != l.circuit {
+	err := fmt.Errorf("%s differs from what was committed by version %s (this is %s): %s", name, logged.Engine, l.e.cfg.version, why)
+	if logged.Engine != l.e.cfg.version || logged.Circuit != l.circuit {
 		// Another version computed it: it is right by this one's lights.
 		l.e.cfg.Logger.Warn("replayed step differs", "pipeline", l.e.cfg.Name, "step", logged.N, "err", err)
 		return nil

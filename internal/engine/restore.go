@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/ckpt"
 	"github.com/tidemill/tidemill/internal/coord"
@@ -222,7 +223,7 @@ func (e *Engine) forget() {
 // restore makes the state what it was at the checkpoint.
 func (l *leader) restore(ctx context.Context, m ckpt.Manifest, tail *logTail) error {
 	l.e.recovery.phase(phaseRestore)
-	r := restorer{l: l, m: m}
+	r := restorer{l: l, m: m, rebuilt: map[catalog.ID]bool{}}
 	cat, err := r.image(objectCatalog)
 	if err != nil {
 		return err
@@ -240,6 +241,9 @@ func (l *leader) restore(ctx context.Context, m ckpt.Manifest, tail *logTail) er
 	if err := l.findDropped(tail, m.LogSeq); err != nil {
 		return err
 	}
+	l.now = l.head.Now
+	l.feed(coord.Restored{Seq: m.LogSeq, Hash: coord.Hash(m.LogHash), Epoch: m.Epoch, Step: m.Step})
+	l.from = m.LogSeq + 1
 	marks, err := r.image(objectMarks)
 	if err != nil {
 		return err
@@ -255,17 +259,15 @@ func (l *leader) restore(ctx context.Context, m ckpt.Manifest, tail *logTail) er
 			return fmt.Errorf("%s: %w", def.Describe(), err)
 		}
 	}
-	l.now = l.head.Now
 	l.e.errors.reset(l.head.Errors, l.head.ErrorsN)
-	l.feed(coord.Restored{Seq: m.LogSeq, Hash: coord.Hash(m.LogHash), Epoch: m.Epoch, Step: m.Step})
-	l.from = m.LogSeq + 1
 	return nil
 }
 
 // restorer makes relations of a checkpoint's objects.
 type restorer struct {
-	l *leader
-	m ckpt.Manifest
+	l       *leader
+	m       ckpt.Manifest
+	rebuilt map[catalog.ID]bool // views that were filled anew
 }
 
 // image reads the image of an object.
@@ -292,7 +294,7 @@ func (r *restorer) relation(ctx context.Context, def *catalog.Relation) error {
 	case catalog.Source:
 		err = r.source(ctx, rel)
 	case catalog.MaterializedView, catalog.Sink:
-		err = r.view(rel)
+		err = r.view(ctx, rel)
 	case catalog.Index:
 		if def.Index.Primary {
 			return nil
@@ -302,7 +304,15 @@ func (r *restorer) relation(ctx context.Context, def *catalog.Relation) error {
 			return fmt.Errorf("%w: relation %d is not there", state.ErrDamaged, def.Index.On)
 		}
 		on.indexes = append(on.indexes, rel)
-		rel.spine, err = r.rows(def, on.def.Types())
+		if r.rebuilt[on.def.ID] {
+			rel.spine = l.newSpine(def, on.def.Types())
+			err = on.spine.Snapshot().Blocks(func(b *batch.Batch) error {
+				rel.spine.AppendSealed(b)
+				return ctx.Err()
+			})
+		} else {
+			rel.spine, err = r.rows(def, on.def.Types())
+		}
 	default:
 		return nil
 	}
@@ -371,27 +381,52 @@ func (r *restorer) source(ctx context.Context, rel *relation) error {
 	return err
 }
 
-func (r *restorer) view(rel *relation) error {
-	def := rel.def
-	spec, err := r.l.planView(def, r.l.cat)
-	if err != nil {
-		return err
-	}
-	image, err := r.image(objectName(kindCircuit, def.ID))
-	if err != nil {
-		return err
-	}
-	if err = r.l.work.Restore(def.Key(), spec, flow.Options{}, image); errors.Is(err, worker.ErrOtherSpec) {
-		return err
-	}
-	if err != nil {
-		return err
-	}
+func (r *restorer) view(ctx context.Context, rel *relation) (err error) {
+	def, l := rel.def, r.l
 	if def.Kind == catalog.MaterializedView {
 		if rel.spine, err = r.rows(def, def.Types()); err != nil {
 			return err
 		}
 	}
-	rel.ring, err = r.recent(def)
+	if rel.ring, err = r.recent(def); err != nil {
+		return err
+	}
+	spec, why := l.planView(def, l.cat)
+	if why == nil {
+		for _, in := range specInputs(spec) {
+			if r.rebuilt[in] {
+				why = fmt.Errorf("it reads relation %d, which is", in)
+			}
+			if l.exempt[in] {
+				l.exempt[def.ID] = true
+			}
+		}
+	}
+	if _, ok := r.m.Objects[objectName(kindCircuit, def.ID)]; why == nil && !ok {
+		why = errors.New("the checkpoint has no state of it")
+	}
+	if why != nil {
+		return r.rebuild(ctx, rel, spec, why)
+	}
+	image, err := r.image(objectName(kindCircuit, def.ID))
+	if err != nil {
+		return err
+	}
+	err = l.work.Restore(def.Key(), spec, flow.Options{}, image)
+	if errors.Is(err, worker.ErrOtherSpec) {
+		return r.rebuild(ctx, rel, spec, err)
+	}
 	return err
+}
+
+// specInputs lists the relations that a circuit reads.
+func specInputs(spec *flow.Spec) []catalog.ID {
+	var out []catalog.ID
+	for i := range spec.Nodes {
+		if in, ok := spec.Nodes[i].Op.(*flow.Input); ok {
+			id, _ := catalog.ParseKey(in.Rel)
+			out = append(out, id)
+		}
+	}
+	return out
 }

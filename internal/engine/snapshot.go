@@ -23,7 +23,11 @@ type Snapshot struct {
 	late      map[catalog.ID]uint64  // rows that came too late, of relations with a watermark
 	allowed   map[catalog.ID]int64   // their allowed lateness in microseconds
 	marks     map[catalog.ID][]int64 // of the columns of each relation that has some
+	stale     map[catalog.ID]string  // views that change no more, and why
 }
+
+// Stale says why a view changes no more, "" if it is kept up to date.
+func (s *Snapshot) Stale(id catalog.ID) string { return s.stale[id] }
 
 // Marks returns the watermarks of a relation's columns, flow.NoMark for those without;
 // nil if it has none. The caller does not change them.

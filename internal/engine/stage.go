@@ -82,7 +82,7 @@ func (l *leader) stageStep(c coord.Compute) {
 		l.feed(coord.Staged{Rejected: rejected, Taken: units})
 		return
 	}
-	s.step = &wire.Step{N: c.Step, Now: now, Txs: uint64(len(ids)), Circuit: l.circuit, Engine: Version,
+	s.step = &wire.Step{N: c.Step, Now: now, Txs: uint64(len(ids)), Circuit: l.circuit, Engine: l.e.cfg.version,
 		Shards: batch.Shards, Rejected: uint64(len(rejected))}
 	if err := l.compute(s); err != nil {
 		if l.e.ctx.Err() != nil {

@@ -191,7 +191,7 @@ func (l *leader) markMismatch(logged *wire.Step, rel *catalog.Relation, col int,
 		name = rel.Columns[col].Name
 	}
 	err := &types.Error{Code: "XX001", Message: fmt.Sprintf("the watermark of column %q of %s is %s, and was %s when step %d was committed", name, rel.Describe(), is, was, logged.N)}
-	if logged.Engine != Version {
+	if logged.Engine != l.e.cfg.version {
 		l.e.cfg.Logger.Warn("replayed step differs", "pipeline", l.e.cfg.Name, "step", logged.N, "err", err)
 		return nil
 	}

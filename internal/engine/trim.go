@@ -22,9 +22,8 @@ const optRetention = "retention"
 
 // Bounds of retention.
 const (
-	minRetention      = time.Minute
-	maxRetention      = 100 * 366 * 24 * time.Hour
-	minRetentionBytes = 1 << 20
+	minRetention = time.Minute
+	maxRetention = 100 * 366 * 24 * time.Hour
 )
 
 // retention says what is kept of a source's rows; zero: all.
@@ -74,7 +73,7 @@ func retentionOf(def *catalog.Relation) (retention, error) {
 		return retention{}, nil
 	}
 	if b, is := ParseBytes(text); is {
-		if _, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err != nil && b >= minRetentionBytes {
+		if _, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64); err != nil && b > 0 {
 			return retention{bytes: b}, nil
 		}
 	} else {
@@ -84,7 +83,7 @@ func retentionOf(def *catalog.Relation) (retention, error) {
 		}
 	}
 	return retention{}, &types.Error{Code: types.CodeInvalidParameter, Message: fmt.Sprintf("retention of %s is %q", def.Describe(), text),
-		Detail: fmt.Sprintf("It is an interval of at least %v such as '7 days', or a size of at least %d MB such as '10 GB'.", minRetention, minRetentionBytes>>20)}
+		Detail: fmt.Sprintf("It is an interval of at least %v such as '7 days', or a size with its unit such as '10 GB'.", minRetention)}
 }
 
 // checkRetention refuses a retention where nothing could be removed.

@@ -124,7 +124,7 @@ func TestRetentionBySize(t *testing.T) {
 func TestRetentionIsChecked(t *testing.T) {
 	b := start(t, newMemLogs())
 	c := b.client()
-	for _, bad := range []string{"soon", "10", "-1 day", "10 XB", "1 kB", "1 second", "1 month", ""} {
+	for _, bad := range []string{"soon", "10", "-1 day", "10 XB", "0 kB", "1 second", "1 month", ""} {
 		c.fails(fmt.Sprintf(`CREATE SOURCE s (k INT) WITH (connector = 'pushed', retention = '%s')`, bad), "22023", "retention")
 	}
 	c.fails(`CREATE SOURCE s (k INT, n INT) WITH (connector = 'counting', retention = '1 day')`, "0A000", "retention")

@@ -161,7 +161,7 @@ func relations(env *syscat.Env, sys *engine.SystemView) {
 	for _, r := range snap.Catalog.Relations() {
 		if rows := snap.Rows(r.ID); rows != nil {
 			env.Views = append(env.Views, syscat.ViewInfo{ID: r.ID, Name: r.Name, Kind: r.Kind.String(), Rows: rows.Rows(),
-				Bytes: snap.Bytes(r.ID), Step: snap.Step})
+				Bytes: snap.Bytes(r.ID), Step: snap.Step, Stale: snap.Stale(r.ID)})
 		}
 	}
 }

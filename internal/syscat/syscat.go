@@ -103,6 +103,7 @@ type ViewInfo struct {
 	Rows  int64
 	Bytes int64 // of its rows, its indexes, its recent changes and the state of its circuit
 	Step  uint64
+	Stale string // why it changes no more; "" if it is current
 }
 
 // OperatorInfo is one operator of the circuit of a view or sink.

@@ -22,9 +22,13 @@ func tidemillTables() []Table {
 					r.add(w.Relation, w.Name, w.Kind, w.Column, w.Watermark, w.Lag, w.LateRows)
 				}
 			}),
-		tide("relations", 13152, "id oid, name name, kind text, rows int8, bytes int8, step int8", func(e *Env, r *rows) {
+		tide("relations", 13152, "id oid, name name, kind text, rows int8, bytes int8, step int8, state text, reason text", func(e *Env, r *rows) {
 			for _, v := range e.Views {
-				r.add(v.ID, v.Name, v.Kind, v.Rows, v.Bytes, v.Step)
+				state := "current"
+				if v.Stale != "" {
+					state = "stale"
+				}
+				r.add(v.ID, v.Name, v.Kind, v.Rows, v.Bytes, v.Step, state, orNull(v.Stale))
 			}
 		}),
 		tide("sinks", 13153, "id oid, name name, connector text, state text, step int8, lag int8, error text", func(e *Env, r *rows) {
