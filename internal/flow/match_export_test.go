@@ -49,7 +49,7 @@ func SearchStepsOf(g *Group) int64 {
 				if w[partOpen] == 0 {
 					continue
 				}
-				s := f.searches.hot[i]
+				s := f.searches.find(i, w[partHot])
 				if s == nil {
 					s = f.newSearch()
 					if err := s.load(f.matcher, f.searches.texts.Get(w[partSaved])); err != nil {

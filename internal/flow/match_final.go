@@ -34,7 +34,6 @@ type matchFinal struct {
 	fresh []matchPending // its rows
 	ready []matchPending // rows that the mark has passed
 	todo  []uint32       // parts to be looked at
-	left  []hotPart      // scratch
 	dead  []uint32       // rows to be freed once their columns have been read
 	extra int64          // bytes of searches and tallies, as of the last step
 	out   Emitter
@@ -50,12 +49,6 @@ type matchPending struct {
 	time int64
 	id   uint32
 	part uint32
-}
-
-// hotPart is a partition and its open search.
-type hotPart struct {
-	g      uint32
-	search *matchSearch
 }
 
 // The header word of a row: how often it is still in a partition.
@@ -80,7 +73,7 @@ func newMatchFinal(env Env, op *Match) (Operator, error) {
 	}
 	mem := env.memory()
 	f := &matchFinal{matcher: m, env: env, time: op.Order[0].Col, keys: state.New(mem, own, 1), count: 1, parts: newPartStore(mem, false),
-		wait: newWaiting(mem, asOfDay(env.In[0][op.Order[0].Col])), due: newCalendar(mem, op.Within/dueParts),
+		wait: newWaiting(mem, waitDay(env.In[0][op.Order[0].Col])), due: newCalendar(mem, op.Within/dueParts),
 		hash: make([]uint64, batch.BlockRows), refs: make([]state.Ref, batch.BlockRows),
 		all: allColumns(env.In[0]), sel: make([]uint32, 0, batch.BlockRows)}
 	f.searches = newOpenSearches(mem, f.parts)
@@ -99,6 +92,15 @@ func (f *matchFinal) persist(p *state.Persist) {
 	state.Num(p, &f.held)
 	f.wait.persist(p)
 	f.due.persist(p)
+}
+
+// waitDay is the width of the days of rows that wait for the mark of times of type t:
+// what a step moves the mark by, or less, so that most days are over at once.
+func waitDay(t types.Type) int64 {
+	if t.Kind == types.Timestamp || t.Kind == types.TimestampTZ {
+		return 1 << 12 // about 4 ms
+	}
+	return asOfDay(t)
 }
 
 // Push implements Operator.
@@ -175,17 +177,13 @@ func (f *matchFinal) load(g uint32) *matchPart {
 
 // unload puts all loaded partitions back.
 func (f *matchFinal) unload() {
-	f.left = f.left[:0]
 	for _, p := range f.parts.loaded {
 		if p.search != nil {
-			f.left = append(f.left, hotPart{p.g, p.search})
+			f.searches.put(p)
 		}
 	}
 	f.parts.unload()
-	for _, x := range f.left {
-		f.searches.put(f.matcher, x.g, x.search)
-	}
-	clear(f.left)
+	f.searches.shrink(f.matcher)
 }
 
 // finalParts is how many partitions are loaded together: their rows are tested in
@@ -367,7 +365,7 @@ func (f *matchFinal) free() {
 // StateBytes implements Operator.
 func (f *matchFinal) StateBytes() int64 {
 	return f.rows.bytes() + f.keys.Bytes() + f.parts.bytes() + f.searches.size() + f.wait.bytes() + f.due.bytes() +
-		int64(cap(f.fresh)+cap(f.ready)+cap(f.left))*16 + f.extra + int64(cap(f.dead)+cap(f.todo))*4
+		int64(cap(f.fresh)+cap(f.ready))*16 + f.extra + int64(cap(f.dead)+cap(f.todo))*4
 }
 
 // rowsHeld implements holder.

@@ -15,9 +15,7 @@ type matchSearch struct {
 	serial int64     // no other search of this operator has it in this process
 	tallys []tallyAt // by slot, of those that are totals of some variables
 
-	// In openSearches:
-	changed bool   // since it was saved
-	turn    uint64 // of queue
+	changed bool // since it was saved
 }
 
 // tallyAt is where the search left the tally of a slot: see matcher.total.
@@ -33,41 +31,43 @@ const searchBytes = 300
 func (s *matchSearch) size() int64 { return s.Bytes() + searchBytes + int64(cap(s.tallys))*16 }
 
 // openSearches keeps the searches that are open between steps, by partition: as strings,
-// those used last also as they are.
+// many also as they are, in slots. A partition knows its string, which is right unless
+// its search has changed, and its slot. A slot that names another partition is not
+// its own any more; after a restart all are empty.
 type openSearches struct {
+	mem   *state.Memory
 	parts *partStore
 	texts *state.Arena
-	hot   map[uint32]*matchSearch // whose partitions have a word of what was saved, which is right unless changed
-	queue []hotSearch             // in the order in which they were put; some are gone
-	first int                     // of queue that is not over
-	turns uint64
-	bytes int64 // of hot
-	limit int64 // of bytes
+	slots []hotSearch
+	free  []uint32 // empty slots
+	hand  int      // the slot that is emptied next
+	bytes int64    // of slots
+	limit int64
 	buf   []byte
 }
 
+// hotSearch is a partition and its open search.
 type hotSearch struct {
-	g    uint32
-	turn uint64
+	g      uint32
+	search *matchSearch // nil: the slot is empty
 }
 
 // hotSearchBytes is how much memory the searches of an operator may have besides their
 // strings; where memory is short, 1/hotSearchShare of it.
 const (
-	hotSearchBytes = 8 << 20
-	hotSearchShare = 64
+	hotSearchBytes = 64 << 20
+	hotSearchShare = 32
 )
 
 func newOpenSearches(mem *state.Memory, parts *partStore) *openSearches {
-	return &openSearches{parts: parts, texts: state.NewArena(mem), hot: map[uint32]*matchSearch{},
-		limit: min(hotSearchBytes, mem.Limit()/hotSearchShare)}
+	return &openSearches{mem: mem, parts: parts, texts: state.NewArena(mem), limit: min(hotSearchBytes, mem.Limit()/hotSearchShare)}
 }
 
 func (o *openSearches) persist(p *state.Persist) {
 	if !p.Loading() {
-		for _, q := range o.queue[o.first:] {
-			if s := o.hot[q.g]; s != nil && s.turn == q.turn {
-				o.save(q.g, s)
+		for _, h := range o.slots {
+			if h.search != nil {
+				o.save(h)
 			}
 		}
 	}
@@ -75,55 +75,69 @@ func (o *openSearches) persist(p *state.Persist) {
 }
 
 // size is the memory that they take.
-func (o *openSearches) size() int64 { return o.bytes + o.texts.Bytes() + int64(cap(o.queue))*16 }
+func (o *openSearches) size() int64 { return o.bytes + o.texts.Bytes() + int64(cap(o.slots))*16 }
+
+// find returns the search in a slot of partition g, nil if it is not there.
+func (o *openSearches) find(g uint32, slot uint64) *matchSearch {
+	if slot == 0 || slot > uint64(len(o.slots)) || o.slots[slot-1].g != g {
+		return nil
+	}
+	return o.slots[slot-1].search
+}
 
 // take returns the open search of a partition that was loaded, and keeps it as a string
 // only.
 func (o *openSearches) take(m *matcher, p *matchPart) *matchSearch {
-	s := o.hot[p.g]
-	if s != nil {
-		delete(o.hot, p.g)
-		o.bytes -= s.size()
+	if s := o.find(p.g, p.slot); s != nil {
+		o.empty(uint32(p.slot - 1))
 		return s
 	}
-	s = m.newSearch()
+	s := m.newSearch()
 	if err := s.load(m, o.texts.Get(p.saved)); err != nil {
 		panic(&state.FaultError{Err: fmt.Errorf("%w: %w", state.ErrDamaged, err)})
 	}
 	return s
 }
 
-// put keeps the open search of partition g, which is not loaded.
-func (o *openSearches) put(m *matcher, g uint32, s *matchSearch) {
-	o.turns++
-	s.turn = o.turns
-	o.hot[g] = s
-	o.bytes += s.size()
-	o.queue = append(o.queue, hotSearch{g, s.turn})
-	for o.bytes > o.limit && len(o.hot) > 1 {
-		q := o.queue[o.first]
-		o.first++
-		if s := o.hot[q.g]; s != nil && s.turn == q.turn {
-			o.save(q.g, s)
-			delete(o.hot, q.g)
-			o.bytes -= s.size()
-			m.spareSearch(s)
-		}
-	}
-	if o.first > len(o.queue)/2 || len(o.queue)-o.first > 2*len(o.hot)+1024 {
-		o.tidy()
-	}
+// empty takes the search out of a slot.
+func (o *openSearches) empty(slot uint32) {
+	h := &o.slots[slot]
+	o.account(-h.search.size())
+	h.search = nil
+	o.free = append(o.free, slot)
 }
 
-// tidy takes those that are gone out of the queue.
-func (o *openSearches) tidy() {
-	kept := o.queue[:0]
-	for _, q := range o.queue[o.first:] {
-		if s := o.hot[q.g]; s != nil && s.turn == q.turn {
-			kept = append(kept, q)
+func (o *openSearches) account(bytes int64) {
+	o.bytes += bytes
+	o.mem.Hold(bytes)
+}
+
+// put gives the search of a partition a slot. Shrink is called when no partition is
+// loaded any more.
+func (o *openSearches) put(p *matchPart) {
+	slot := uint32(len(o.slots))
+	if n := len(o.free); n > 0 {
+		slot, o.free = o.free[n-1], o.free[:n-1]
+	} else {
+		o.slots = append(o.slots, hotSearch{})
+	}
+	o.slots[slot] = hotSearch{p.g, p.search}
+	o.account(p.search.size())
+	p.slot = uint64(slot) + 1
+}
+
+// shrink empties slots until what they take is within the limit.
+func (o *openSearches) shrink(m *matcher) {
+	for o.bytes > o.limit {
+		if o.hand++; o.hand >= len(o.slots) {
+			o.hand = 0
+		}
+		if h := o.slots[o.hand]; h.search != nil {
+			o.save(h)
+			o.empty(uint32(o.hand))
+			m.spareSearch(h.search)
 		}
 	}
-	o.queue, o.first = kept, 0
 }
 
 // over forgets the search of a partition, which is not open any more.
@@ -132,17 +146,16 @@ func (o *openSearches) over(p *matchPart) {
 	p.saved = 0
 }
 
-// save brings the string of the search of partition g up to date. The partition is not
-// loaded.
-func (o *openSearches) save(g uint32, s *matchSearch) {
-	if !s.changed {
+// save brings the string of a search up to date. No partition is loaded.
+func (o *openSearches) save(h hotSearch) {
+	if !h.search.changed {
 		return
 	}
-	o.buf = s.save(o.buf[:0])
-	w := o.parts.edit(g)
+	o.buf = h.search.save(o.buf[:0])
+	w := o.parts.edit(h.g)
 	o.texts.Release(w[partSaved])
 	w[partSaved] = o.texts.Put(o.buf)
-	s.changed = false
+	h.search.changed = false
 }
 
 // save appends a search.

@@ -22,7 +22,8 @@ type matchPart struct {
 	covered int64        // end of the rows that are in a match
 	search  *matchSearch // the open one; nil: none
 	open    bool         // final: there is one, in openSearches
-	saved   uint64       // final: a search as it was saved, see openSearches
+	saved   uint64       // final: a search as it was saved, and its slot; see openSearches
+	slot    uint64
 
 	key   state.Ref // final
 	count int64     // final: rows in seq from live on, and rows that wait for the mark
@@ -44,6 +45,7 @@ const (
 	partNumber
 	partCovered
 	partSaved
+	partHot
 	partKey
 	partCount
 	partLive
@@ -119,7 +121,7 @@ func (ps *partStore) load(g uint32) *matchPart {
 	list := func(k int) state.List { return state.UnpackList(w[k], w[k+1]) }
 	*p = matchPart{
 		in: ps, g: g, open: w[partOpen] != 0, base: int64(w[partBase]), bitBase: int64(w[partBitBase]), next: int64(w[partNext]), number: int64(w[partNumber]),
-		covered: int64(w[partCovered]), saved: w[partSaved], key: state.Ref(w[partKey]), count: int64(w[partCount]),
+		covered: int64(w[partCovered]), saved: w[partSaved], slot: w[partHot], key: state.Ref(w[partKey]), count: int64(w[partCount]),
 		live: int64(w[partLive]), due: int64(w[partDue]),
 		seq: list(partSeq), bits: list(partBits), faults: list(partFaults), recs: list(partRecs), fails: list(partFails),
 	}
@@ -137,7 +139,7 @@ func (ps *partStore) unload() {
 			w[partOpen] = 1
 		}
 		w[partBase], w[partBitBase], w[partNext], w[partNumber] = uint64(p.base), uint64(p.bitBase), uint64(p.next), uint64(p.number)
-		w[partCovered], w[partSaved], w[partKey], w[partCount] = uint64(p.covered), p.saved, uint64(p.key), uint64(p.count)
+		w[partCovered], w[partSaved], w[partHot], w[partKey], w[partCount] = uint64(p.covered), p.saved, p.slot, uint64(p.key), uint64(p.count)
 		w[partLive], w[partDue] = uint64(p.live), uint64(p.due)
 		w[partSeq], w[partSeq+1] = p.seq.Pack()
 		w[partBits], w[partBits+1] = p.bits.Pack()

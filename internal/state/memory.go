@@ -52,6 +52,7 @@ type Memory struct {
 	arrays []*Pages
 	nextID uint64
 	held   int64 // bytes in memory, cooling pages too
+	extra  int64 // of these, by Hold
 	faults int64
 	frozen *Frozen // not complete yet
 	buf    []byte  // scratch
@@ -104,6 +105,8 @@ func (m *Memory) Close() {
 		p.Reset()
 	}
 	m.arrays, m.cooling, m.spare = nil, nil, nil
+	m.hold(-m.extra)
+	m.extra = 0
 }
 
 // Held returns the bytes in memory.
@@ -129,6 +132,13 @@ func (m *Memory) Size() int64 {
 
 // Faults returns how many pages have been read back.
 func (m *Memory) Faults() int64 { return m.faults }
+
+// Hold notes n more bytes that an operator has in memory beside its arrays, fewer if n
+// is negative.
+func (m *Memory) Hold(n int64) {
+	m.extra += n
+	m.hold(n)
+}
 
 func (m *Memory) hold(bytes int64) {
 	m.held += bytes
