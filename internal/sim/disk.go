@@ -85,7 +85,7 @@ func (w *World) diskOp(p *proc, op diskmodel.Op) error {
 	if !op.Changes() || w.running == nil || w.running.proc != p {
 		return nil
 	}
-	if w.pause(p) != nil {
+	if yields(op) && w.pause(p) != nil {
 		return diskmodel.ErrCrashed
 	}
 	f := &w.store.faults
@@ -103,6 +103,16 @@ func (w *World) diskOp(p *proc, op diskmodel.Op) error {
 		return syscall.ENOSPC
 	}
 	return nil
+}
+
+// yields reports whether others run while an operation is under way. They do not where
+// the store holds a lock that they may want.
+func yields(op diskmodel.Op) bool {
+	switch op.Kind {
+	case diskmodel.OpWrite, diskmodel.OpSync, diskmodel.OpCreate:
+		return strings.HasPrefix(op.Name, "packs/")
+	}
+	return false
 }
 
 // watch is a log handler that counts what the engine tells of itself.

@@ -118,6 +118,7 @@ func (w *World) leader(p *proc, cfg engine.Config) {
 	}
 	w.note("leads in epoch %d at step %d", w.chk.epoch, e.Snapshot().Step)
 	p.eng, p.drv = e, d
+	p.node.failed = 0
 	p.faulty = false
 	if e.Snapshot().Step > 1 {
 		w.sometimes("pipeline opened again")
@@ -146,6 +147,16 @@ func (w *World) leader(p *proc, cfg engine.Config) {
 func (w *World) opened(p *proc, err error) {
 	w.note("cannot open: %v", err)
 	w.sometimes("open failed")
+	p.node.failed++
+	if strings.Contains(err.Error(), "there is no checkpoint to go on from") {
+		w.sometimes("trimmed log without a checkpoint")
+		hurt := slices.ContainsFunc(w.nodes, func(n *node) bool { return n.hurt })
+		if len(w.nodes) == 1 && !hurt {
+			w.fail("%s cannot open the pipeline: %v", p.name, err)
+		}
+		w.lost = hurt && !slices.ContainsFunc(w.nodes, func(n *node) bool { return n.failed < hopeless }) && !slices.ContainsFunc(w.procs, (*proc).leads)
+		return
+	}
 	if !p.faulty && len(w.procs) == 1 || fatal(err) {
 		w.fail("%s cannot open the pipeline: %v", p.name, err)
 	}
@@ -188,6 +199,10 @@ func broken(err error) bool {
 	}
 	return false
 }
+
+// hopeless is how often in a row a pipeline could not be opened on a machine before
+// nobody tries any more: its checkpoints are damaged, and the log is trimmed.
+const hopeless = 4
 
 // crash ends a process at once.
 func (w *World) crash(p *proc, when string) {

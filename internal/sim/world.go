@@ -45,6 +45,7 @@ type World struct {
 	nextPID int
 	nextOp  int64
 	quiet   bool // the faults have ended
+	lost    bool // what was kept is damaged, and nothing can be brought back
 	subs    []*subscriber
 	feeders []*feeder
 	targets map[catalog.ID]*target
@@ -201,14 +202,17 @@ func (w *World) note(format string, args ...any) {
 // live runs the world: trouble, then quiet, then the last look.
 func (w *World) live() {
 	w.start()
-	for w.events = 1; w.events <= w.want.events && w.failure == ""; w.events++ {
+	for w.events = 1; w.events <= w.want.events && w.failure == "" && !w.lost; w.events++ {
 		w.event()
 	}
-	if w.failure == "" {
+	if w.failure == "" && !w.lost {
 		w.calm()
 	}
-	if w.failure == "" {
+	if w.failure == "" && !w.lost {
 		w.last()
+	}
+	if w.lost {
+		w.sometimes("everything damaged")
 	}
 	w.mix(binary.LittleEndian.Uint64(w.chk.hash[:]))
 }
@@ -290,7 +294,7 @@ func (w *World) calm() {
 			w.fail("commits do not resume: %d events after the faults ended, %s", n, w.state())
 			return
 		}
-		if w.settled() {
+		if w.lost || w.settled() {
 			break
 		}
 		w.events++
