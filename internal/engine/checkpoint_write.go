@@ -12,6 +12,7 @@ import (
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/ckpt"
 	"github.com/tidemill/tidemill/internal/state"
+	"github.com/tidemill/tidemill/internal/wire"
 	"github.com/tidemill/tidemill/internal/worker"
 )
 
@@ -56,7 +57,7 @@ type ckptJob struct {
 	circuits *worker.Frozen
 	specs    map[string]string // by circuit: its hash
 	parts    []frozenPart
-	sources  map[catalog.ID][]byte
+	sources  map[catalog.ID]*wire.SourceState
 	dropped  []state.Loc // blocks that only readers of old snapshots have
 	began    time.Time
 	pause    time.Duration
@@ -78,7 +79,7 @@ func (j *ckptJob) done(complete bool) {
 // freeze takes the whole state as it is after the last committed step.
 func (l *leader) freeze() (*ckptJob, error) {
 	last, hash := l.coord.Last()
-	j := &ckptJob{catalog: l.cat, specs: map[string]string{}, sources: map[catalog.ID][]byte{}, head: ckpt.Manifest{
+	j := &ckptJob{catalog: l.cat, specs: map[string]string{}, sources: map[catalog.ID]*wire.SourceState{}, head: ckpt.Manifest{
 		Pipeline: l.e.cfg.Name, Step: l.coord.CommittedStep(), Now: l.now + epochMicros, LogSeq: last, LogHash: ckpt.Hash(hash),
 		Epoch: l.coord.Epoch(), Engine: l.e.cfg.version, Lanes: l.work.Lanes()}}
 	j.engine = l.saveHead()
@@ -159,7 +160,7 @@ func (j *ckptJob) writeObjects(to state.Sink) (map[string]ckpt.Object, error) {
 		}
 	}
 	for _, id := range sortedKeys(j.sources) {
-		if err := put(objectName(kindSource, id), kindSource, strconv.FormatUint(j.engine.Sources[id].Position, 10), j.sources[id]); err != nil {
+		if err := put(objectName(kindSource, id), kindSource, strconv.FormatUint(j.engine.Sources[id].Position, 10), j.sources[id].Encode()); err != nil {
 			return nil, err
 		}
 	}

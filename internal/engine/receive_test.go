@@ -167,7 +167,7 @@ func TestSentBookBounds(t *testing.T) {
 		}
 	}
 	b.add(6, []wire.Sent{{Key: "k0"}}) // forgotten, so it may come again
-	if k, ok := b.key("k0"); !ok || k.Position != 6 || len(b.keys) != 3 || len(b.ring) != 3 {
+	if k, ok := b.key("k0"); !ok || k.Position != 6 || len(b.keys) != 3 {
 		t.Errorf("k0: %+v, %v; %d keys", k, ok, len(b.keys))
 	}
 	b.add(7, []wire.Sent{{Producer: "p", Sequence: 1}})
@@ -181,11 +181,50 @@ func TestSentBookBounds(t *testing.T) {
 		t.Errorf("p: %v, %v", known, err)
 	}
 	var got []string
-	for _, k := range b.below(10) {
+	for _, k := range slices.Concat(b.below(10)...) {
 		got = append(got, fmt.Sprint(k.Key, k.Producer, k.Position))
 	}
 	if want := []string{"k34", "k45", "k06", "p9"}; !slices.Equal(got, want) {
 		t.Errorf("below 10: %v, want %v", got, want)
+	}
+}
+
+// TestSentBookOfManyPieces adds keys far beyond the bound, and looks at what is there
+// and what is written down after each: the same as a plain list has.
+func TestSentBookOfManyPieces(t *testing.T) {
+	b := newSentBook()
+	b.maxKeys = 2*sentPiece + 100
+	var all []wire.Known
+	var early [][]wire.Known // as it was at some moment
+	for n := range uint64(5 * sentPiece) {
+		k := wire.Known{Sent: wire.Sent{Key: fmt.Sprint("k", n)}, Position: n / 3}
+		b.add(k.Position, []wire.Sent{k.Sent})
+		all = append(all, k)
+		if n == 3*sentPiece {
+			early = b.below(1 << 40)
+		}
+		if n%97 != 0 {
+			continue
+		}
+		low := max(0, len(all)-b.maxKeys)
+		for _, i := range []int{0, low - 1, low, len(all) - 1} {
+			if i >= 0 {
+				if got, ok := b.key(all[i].Key); ok != (i >= low) || ok && got != all[i] {
+					t.Fatalf("after %d, key %d: %+v, %v", n, i, got, ok)
+				}
+			}
+		}
+		position := n/3 - min(n/3, 500)
+		want := slices.DeleteFunc(slices.Clone(all[low:]), func(k wire.Known) bool { return k.Position >= position })
+		if got := slices.Concat(b.below(position)...); !slices.Equal(got, want) {
+			t.Fatalf("after %d: %d are written down, want %d", n, len(got), len(want))
+		}
+		if len(b.keys) > b.maxKeys || len(b.list) > b.maxKeys/sentPiece+2 {
+			t.Fatalf("after %d: %d keys in %d pieces", n, len(b.keys), len(b.list))
+		}
+	}
+	if got, want := slices.Concat(early...), all[3*sentPiece+1-b.maxKeys:3*sentPiece+1]; !slices.Equal(got, want) {
+		t.Error("what was to be written down has changed")
 	}
 }
 
@@ -199,7 +238,7 @@ func TestSourceStateTakesTheStreamsPlace(t *testing.T) {
 	b.mustPost("2", producer("p", 1, 1), Receipt{Rows: 1, Position: 2})
 	b.client().exec("FLUSH")
 	s := b.e.sourceList()[0]
-	saved, next := inLoop(b, s.save), inLoop(b, func() uint64 { return b.e.lead.positions[s.id] })
+	saved, next := inLoop(b, s.save).Encode(), inLoop(b, func() uint64 { return b.e.lead.positions[s.id] })
 	b.mustPost("3", key("b", 1), Receipt{Rows: 1, Position: 3})
 	b.mustPost("4", producer("p", 2, 2), Receipt{Rows: 1, Position: 4})
 
@@ -229,7 +268,7 @@ func TestSourceStateTakesTheStreamsPlace(t *testing.T) {
 	if again.lastSeq != s.lastSeq || again.lastHash != s.lastHash || again.records != s.records || again.done.seq != 3 {
 		t.Errorf("at %d, %d records; want %d, %d", again.lastSeq, again.records, s.lastSeq, s.records)
 	}
-	if got, want := again.sent.below(100), s.sent.below(100); !slices.Equal(got, want) || len(got) != 3 {
+	if got, want := slices.Concat(again.sent.below(100)...), slices.Concat(s.sent.below(100)...); !slices.Equal(got, want) || len(got) != 3 {
 		t.Errorf("known: %+v, want %+v", got, want)
 	}
 	s.mu.Unlock()

@@ -14,14 +14,20 @@ import (
 type sentBook struct {
 	maxKeys, maxProducers int
 
-	keys map[string]uint64 // number of the last one in ring with that key
-	ring []wire.Known      // the number n is at n % maxKeys; the newest maxKeys
-	next uint64            // number of the next key
+	keys map[string]uint64 // number of the last one with that key
+	// list has the keys in pieces of sentPiece, the first of which begins with the number
+	// first. What is in it does not change, so that a checkpoint may read it.
+	list  [][]wire.Known
+	begin uint64 // number of the first key of list
+	next  uint64 // number of the next key
 
 	producers map[string]*sentProducer
 	first     *sentProducer // whose last request is the oldest
 	last      *sentProducer
 }
+
+// sentPiece is how many keys are kept together.
+const sentPiece = 1024
 
 // sentProducer is the last request of a producer, in a list by position.
 type sentProducer struct {
@@ -46,17 +52,31 @@ func (b *sentBook) add(position uint64, sent []wire.Sent) {
 }
 
 func (b *sentBook) addKey(k wire.Known) {
-	if len(b.ring) < b.maxKeys {
-		b.ring = append(b.ring, k)
-	} else {
-		old := &b.ring[b.next%uint64(b.maxKeys)]
-		if b.keys[old.Key] == b.next-uint64(b.maxKeys) {
-			delete(b.keys, old.Key)
-		}
-		*old = k
+	if n := len(b.list); n == 0 || len(b.list[n-1]) == sentPiece {
+		b.list = append(b.list, make([]wire.Known, 0, sentPiece))
 	}
+	last := &b.list[len(b.list)-1]
+	*last = append(*last, k)
 	b.keys[k.Key] = b.next
 	b.next++
+	if b.next <= uint64(b.maxKeys) {
+		return
+	}
+	low := b.next - uint64(b.maxKeys) // of those that are remembered
+	if old := b.at(low - 1).Key; b.keys[old] == low-1 {
+		delete(b.keys, old)
+	}
+	if low-b.begin >= sentPiece {
+		b.list[0] = nil
+		b.list = b.list[1:]
+		b.begin += sentPiece
+	}
+}
+
+// at returns the key of a number.
+func (b *sentBook) at(n uint64) *wire.Known {
+	n -= b.begin
+	return &b.list[n/sentPiece][n%sentPiece]
 }
 
 func (b *sentBook) addProducer(k wire.Known) {
@@ -101,7 +121,7 @@ func (b *sentBook) key(key string) (wire.Known, bool) {
 	if !ok {
 		return wire.Known{}, false
 	}
-	return b.ring[n%uint64(b.maxKeys)], true
+	return *b.at(n), true
 }
 
 // check says of a request whether it is in the log, and what it was answered then;
@@ -138,18 +158,31 @@ func (b *sentBook) check(s connector.Sent) (k wire.Known, known, counted bool, e
 	return k, true, true, nil
 }
 
-// below returns what the blocks before a position name, oldest first. Whatever a
-// later block has displaced is not among it, and will be displaced again when that
-// block is read.
-func (b *sentBook) below(position uint64) []wire.Known {
-	var out []wire.Known
-	for n := b.next - uint64(len(b.ring)); n != b.next; n++ {
-		if k := b.ring[n%uint64(b.maxKeys)]; k.Position < position {
-			out = append(out, k)
-		}
+// below returns what the blocks before a position name, oldest first, the keys and then
+// the producers. Whatever a later block has displaced is not among it, and will be
+// displaced again when that block is read. It is quick: the keys are shared.
+func (b *sentBook) below(position uint64) [][]wire.Known {
+	from, to := b.begin, b.next
+	if b.next > uint64(b.maxKeys) {
+		from = b.next - uint64(b.maxKeys)
 	}
+	for to > from && b.at(to-1).Position >= position {
+		to--
+	}
+	var out [][]wire.Known
+	for n := from; n < to; {
+		piece := b.list[(n-b.begin)/sentPiece]
+		at := (n - b.begin) % sentPiece
+		end := min(uint64(len(piece)), at+to-n)
+		out = append(out, piece[at:end:end])
+		n += end - at
+	}
+	producers := make([]wire.Known, 0, len(b.producers))
 	for p := b.first; p != nil && p.Position < position; p = p.after {
-		out = append(out, p.Known)
+		producers = append(producers, p.Known)
+	}
+	if len(producers) > 0 {
+		out = append(out, producers)
 	}
 	return out
 }

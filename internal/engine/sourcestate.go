@@ -31,16 +31,16 @@ func (s *source) committed() {
 
 // save returns all that going on behind the last committed step needs, for a
 // checkpoint: with it nothing of the source's stream before that step's end is read
-// again. Called by the leader when nothing is staged.
-func (s *source) save() []byte {
+// again. Called by the leader when nothing is staged; what it returns does not change.
+func (s *source) save() *wire.SourceState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := wire.SourceState{Next: s.done.seq, Hash: s.done.hash, Records: s.done.records, Cursor: s.done.cursor, Event: s.done.event, Proc: s.done.proc}
+	st := &wire.SourceState{Next: s.done.seq, Hash: s.done.hash, Records: s.done.records, Cursor: s.done.cursor, Event: s.done.event, Proc: s.done.proc}
 	if s.log != nil {
 		st.Next++
 	}
 	st.Known = s.sent.below(st.Next)
-	return st.Encode()
+	return st
 }
 
 // restore takes the source to where save was called, and returns the position that
@@ -61,8 +61,10 @@ func (s *source) restore(data []byte) (next uint64, err error) {
 		s.done.seq--
 	}
 	s.inStep = s.done
-	for _, k := range st.Known {
-		s.sent.add(k.Position, []wire.Sent{k.Sent})
+	for _, part := range st.Known {
+		for _, k := range part {
+			s.sent.add(k.Position, []wire.Sent{k.Sent})
+		}
 	}
 	if s.replayable != nil {
 		s.said = st.Next

@@ -26,8 +26,9 @@ type SourceState struct {
 	Cursor  []byte
 	Event   *Event // nil if the source has no watermark
 	Proc    int64  // the greatest PROCTIME() of a row; 0 if none was stamped
-	// Known are the requests and messages that are remembered, oldest first.
-	Known []Known
+	// Known are the requests and messages that are remembered: the keys, oldest first, then
+	// the producers, oldest first. They come in pieces, which may be shared.
+	Known [][]Known
 }
 
 // Known is a request or message in a source's log.
@@ -38,22 +39,32 @@ type Known struct {
 
 // Encode returns the state's bytes.
 func (s *SourceState) Encode() []byte {
-	dst := []byte{sourceStateVersion}
+	count, size := 0, 256+len(s.Cursor)
+	for _, part := range s.Known {
+		count += len(part)
+		for i := range part {
+			size += len(part[i].Key) + len(part[i].Producer) + 40
+		}
+	}
+	dst := append(make([]byte, 0, size), sourceStateVersion)
 	dst = binary.AppendUvarint(dst, s.Next)
 	dst = append(dst, s.Hash[:]...)
 	dst = binary.AppendUvarint(dst, s.Records)
 	dst = appendBlob(dst, s.Cursor)
 	dst = appendEvent(dst, s.Event)
 	dst = binary.AppendVarint(dst, s.Proc)
-	dst = binary.AppendUvarint(dst, uint64(len(s.Known)))
-	for i := range s.Known {
-		dst = s.Known[i].append(dst)
-		dst = binary.AppendUvarint(dst, s.Known[i].Position)
+	dst = binary.AppendUvarint(dst, uint64(count))
+	for _, part := range s.Known {
+		for i := range part {
+			dst = part[i].append(dst)
+			dst = binary.AppendUvarint(dst, part[i].Position)
+		}
 	}
 	return dst
 }
 
-// DecodeSourceState reads what Encode wrote; it shares nothing with data.
+// DecodeSourceState reads what Encode wrote; it shares nothing with data. What is
+// remembered comes in one piece.
 func DecodeSourceState(data []byte) (*SourceState, error) {
 	r := &reader{b: data}
 	if v := r.byte("version"); r.err == nil && v != sourceStateVersion {
@@ -65,12 +76,16 @@ func DecodeSourceState(data []byte) (*SourceState, error) {
 	}
 	s.Event = r.event()
 	s.Proc = r.varint("processing time")
+	var known []Known
 	for n := r.count("requests", maxStateKeys+maxStateProducers); n > 0 && r.err == nil; n-- {
 		k := Known{Sent: r.sent(), Position: r.uvarint("position")}
 		if r.err == nil && k.Position >= s.Next {
 			r.fail("a request at position %d, the state ends before %d", k.Position, s.Next)
 		}
-		s.Known = append(s.Known, k)
+		known = append(known, k)
+	}
+	if len(known) > 0 {
+		s.Known = [][]Known{known}
 	}
 	return s, r.end("the state of a source")
 }

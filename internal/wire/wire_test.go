@@ -356,7 +356,7 @@ func TestVersion3(t *testing.T) {
 // TestSourceState writes and reads a source's state, and damages it.
 func TestSourceState(t *testing.T) {
 	s := &SourceState{Next: 12, Hash: Hash{3, 4}, Records: 99, Cursor: []byte("at 7"), Event: &Event{Mark: 5, Late: 1, Parts: []Part{{2, 5}}}, Proc: 8,
-		Known: []Known{{Sent{Key: "a", Digest: 5, Rows: 2, Bad: 1}, 3}, {Sent{Producer: "p", Sequence: 9, Rows: 4}, 11}}}
+		Known: [][]Known{{{Sent{Key: "a", Digest: 5, Rows: 2, Bad: 1}, 3}, {Sent{Producer: "p", Sequence: 9, Rows: 4}, 11}}}}
 	data := s.Encode()
 	got, err := DecodeSourceState(data)
 	if err != nil || !reflect.DeepEqual(got, s) {
@@ -372,7 +372,7 @@ func TestSourceState(t *testing.T) {
 			DecodeSourceState(bad) // must not panic
 		}
 	}
-	s.Known[1].Position = 12
+	s.Known[0][1].Position = 12
 	if _, err := DecodeSourceState(s.Encode()); !errors.Is(err, ErrDamaged) {
 		t.Fatalf("a request behind the state: %v", err)
 	}
