@@ -159,6 +159,11 @@ func (m *Memory) take(words int) []uint64 {
 	return make([]uint64, words)
 }
 
+// roomy reports whether there is plenty of memory, and no page to use again.
+func (m *Memory) roomy(words int) bool {
+	return len(m.spare[words]) == 0 && (m.budget == nil || m.budget.Used() < m.budget.Limit()/slabPart)
+}
+
 // keep takes a page that nobody uses any more, for take.
 func (m *Memory) keep(pg []uint64) {
 	if list := m.spare[len(pg)]; len(list) < maxSpare && m.spare != nil {
@@ -229,7 +234,7 @@ func (m *Memory) coolDown(want int64) {
 			}
 			p.cool[n] = len(m.cooling)
 			m.cooling = append(m.cooling, coolPage{p, n, p.pages[n]})
-			p.pages[n] = nil
+			p.set(n, nil)
 			m.cooled += int64(p.words) * 8
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"unsafe"
 )
 
 // Pages is a growing array of rows of a fixed number of words, numbered from 0, in
@@ -25,6 +26,7 @@ type Pages struct {
 	words  int    // of a page
 
 	pages [][]uint64 // nil: not in memory
+	base  []*uint64  // the first word of each; nil likewise
 	meta  []pageMeta // as many
 	dirty []uint32   // pages whose mask is not 0
 
@@ -34,6 +36,7 @@ type Pages struct {
 	table Loc            // where locs is; nowhere if it has never been written
 	spill map[uint32]Loc // pages that had to leave memory before they were in a checkpoint
 	era   int            // counts resets
+	slab  []uint64       // of zeros, for pages to come
 	least int            // fewest pages since the last freeze
 	cool  map[uint32]int // pages on their way out, and where in Memory.cooling
 	was   [][]uint64     // with Memory.Check: the pages at the last freeze
@@ -85,9 +88,33 @@ func (p *Pages) PageRows() int { return 1 << p.shift }
 // Grow makes room for rows 0 to n-1. New rows are zero.
 func (p *Pages) Grow(n int) {
 	for p.Cap() < n {
-		p.pages = append(p.pages, p.mem.take(p.words))
+		pg := p.grow()
+		p.pages, p.base = append(p.pages, pg), append(p.base, unsafe.SliceData(pg))
 		p.meta = append(p.meta, pageMeta{})
 	}
+}
+
+// Pages that an array of many gets while there is plenty of memory come from larger
+// pieces, which are cheaper to have. They go one by one, so a piece may stay for one
+// page; with so little of the memory that does not matter.
+const (
+	slabPages = 4
+	slabAfter = 32 // pages of the array
+	slabPart  = 4  // of the memory that there may be, slabs are taken from the first 1/slabPart
+)
+
+// grow returns a page of zeros for the end of the array.
+func (p *Pages) grow() []uint64 {
+	if len(p.slab) == 0 {
+		if len(p.pages) < slabAfter || p.words > pageTarget || !p.mem.roomy(p.words) {
+			return p.mem.take(p.words)
+		}
+		p.slab = make([]uint64, slabPages*p.words)
+	}
+	pg := p.slab[:p.words:p.words]
+	p.slab = p.slab[p.words:]
+	p.mem.hold(int64(p.words) * 8)
+	return pg
 }
 
 // Shrink forgets the rows from n on, as far as whole pages are of such, and gives
@@ -102,8 +129,9 @@ func (p *Pages) Shrink(n int) {
 		delete(p.spill, uint32(i)) // a freeze that wants it still knows where it is
 	}
 	clear(p.pages[keep:])
+	clear(p.base[keep:])
 	clear(p.meta[keep:])
-	p.pages, p.meta = p.pages[:keep], p.meta[:keep]
+	p.pages, p.base, p.meta = p.pages[:keep], p.base[:keep], p.meta[:keep]
 	p.dirty = slices.DeleteFunc(p.dirty, func(n uint32) bool { return int(n) >= keep })
 	if keep < len(p.locs) {
 		p.locs, p.table = p.locs[:keep:keep], Loc{}
@@ -117,8 +145,8 @@ func (p *Pages) Reset() {
 	for n := range p.pages {
 		p.drop(uint32(n))
 	}
-	p.pages, p.meta, p.dirty, p.locs, p.table = nil, nil, nil, nil, Loc{}
-	p.spill, p.was = nil, nil
+	p.pages, p.base, p.meta, p.dirty, p.locs, p.table = nil, nil, nil, nil, nil, Loc{}
+	p.spill, p.was, p.slab = nil, nil, nil
 	p.era++
 }
 
@@ -136,7 +164,13 @@ func (p *Pages) drop(n uint32) {
 			p.mem.keep(pg)
 		}
 	}
-	p.pages[n] = nil
+	p.set(n, nil)
+}
+
+// set makes page n be pg, or not in memory.
+func (p *Pages) set(n uint32, pg []uint64) {
+	p.pages[n] = pg
+	p.base[n] = unsafe.SliceData(pg)
 }
 
 // Page returns page n for reading.
@@ -149,24 +183,37 @@ func (p *Pages) Page(n uint32) []uint64 {
 
 // At returns the words of row i for reading.
 func (p *Pages) At(i uint32) []uint64 {
-	pg := p.pages[i>>p.shift]
-	if pg == nil {
-		pg = p.fault(i >> p.shift)
+	n := i >> (p.shift & 31)
+	base := p.base[n]
+	if base == nil {
+		p.fault(n)
+		base = p.base[n]
 	}
-	o := int(i&(1<<p.shift-1)) * p.stride
-	return pg[o : o+p.stride : o+p.stride]
+	return rowAt(base, uint(i&(1<<(p.shift&31)-1))*uint(p.stride), p.stride)
+}
+
+// rowAt returns n words from word o of the page that begins at base on.
+func rowAt(base *uint64, o uint, n int) []uint64 {
+	return unsafe.Slice((*uint64)(unsafe.Add(unsafe.Pointer(base), o*8)), n)
 }
 
 // Edit returns the words of row i for reading and writing.
 func (p *Pages) Edit(i uint32) []uint64 {
-	n := i >> p.shift
-	m := &p.meta[n]
-	if m.mask == 0 || p.pages[n] == nil {
+	n := i >> (p.shift & 31)
+	m, base := &p.meta[n], p.base[n]
+	if m.mask == 0 || base == nil {
 		p.edit(n)
+		base = p.base[n]
 	}
-	o := int(i&(1<<p.shift-1)) * p.stride
-	m.mask |= ^uint64(0) >> (63 - uint(o+p.stride-1)>>p.line) & (^uint64(0) << (uint(o) >> p.line))
-	return p.pages[n][o : o+p.stride : o+p.stride]
+	o := uint(i&(1<<(p.shift&31)-1)) * uint(p.stride)
+	m.mask |= p.lines(o, o+uint(p.stride))
+	return rowAt(base, o, p.stride)
+}
+
+// lines returns the mask of the lines of words from to to-1 of a page.
+func (p *Pages) lines(from, to uint) uint64 {
+	l := p.line & 63
+	return ^uint64(0) >> ((63 - (to-1)>>l) & 63) & (^uint64(0) << (from >> l & 63))
 }
 
 // EditPart returns the words of row i for reading and for writing words from to to-1.
@@ -182,7 +229,7 @@ func (p *Pages) EditPage(n uint32, from, to int) []uint64 {
 	if m.mask == 0 || p.pages[n] == nil {
 		p.edit(n)
 	}
-	m.mask |= ^uint64(0) >> (63 - uint(to-1)>>p.line) & (^uint64(0) << (uint(from) >> p.line))
+	m.mask |= p.lines(uint(from), uint(to))
 	return p.pages[n]
 }
 
@@ -209,7 +256,8 @@ func (p *Pages) edit(n uint32) {
 func (p *Pages) fault(n uint32) []uint64 {
 	if at, ok := p.cool[n]; ok {
 		c := &p.mem.cooling[at]
-		p.pages[n], c.buf = c.buf, nil
+		p.set(n, c.buf)
+		c.buf = nil
 		p.mem.cooled -= int64(p.words) * 8
 		delete(p.cool, n)
 		return p.pages[n]
@@ -225,7 +273,7 @@ func (p *Pages) fault(n uint32) []uint64 {
 		}
 	} // else it has never been written
 	p.mem.faults++
-	p.pages[n] = buf
+	p.set(n, buf)
 	return buf
 }
 

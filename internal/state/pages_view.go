@@ -3,7 +3,7 @@ package state
 // View is a Pages for loops that read so many rows that a call for each would cost:
 // its methods are inlined. It is good until the array grows or its owner rests.
 type View struct {
-	pages  [][]uint64
+	base   []*uint64
 	stride int
 	mask   uint32
 	shift  uint8
@@ -11,18 +11,17 @@ type View struct {
 
 // View returns what there is now.
 func (p *Pages) View() View {
-	return View{pages: p.pages, stride: p.stride, mask: 1<<p.shift - 1, shift: p.shift & 31}
+	return View{base: p.base, stride: p.stride, mask: 1<<p.shift - 1, shift: p.shift & 31}
 }
 
 // Row returns the words of row i for reading, or nil if they are not in memory: then
 // ask Pages.At.
 func (v *View) Row(i uint32) []uint64 {
-	pg := v.pages[i>>(v.shift&31)]
-	if pg == nil {
+	base := v.base[i>>(v.shift&31)]
+	if base == nil {
 		return nil
 	}
-	o := int(i&v.mask) * v.stride
-	return pg[o : o+v.stride : o+v.stride]
+	return rowAt(base, uint(i&v.mask)*uint(v.stride), v.stride)
 }
 
 // First writes to found the first candidate for each hash, or 0: what Probe and Next

@@ -122,7 +122,7 @@ func (p *Persist) Pages(a *Pages) {
 		return
 	}
 	a.id, a.locs, a.table = s.id, locs, s.table
-	a.pages, a.meta = make([][]uint64, s.pages), make([]pageMeta, s.pages)
+	a.pages, a.base, a.meta = make([][]uint64, s.pages), make([]*uint64, s.pages), make([]pageMeta, s.pages)
 }
 
 // Num names a number.
