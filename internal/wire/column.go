@@ -1,8 +1,10 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
+	"math/bits"
 
 	"github.com/klauspost/compress/s2"
 
@@ -153,9 +155,8 @@ func appendDecs(dst []byte, c *batch.Column, n int) []byte {
 
 func appendStrs(dst []byte, c *batch.Column, n int) []byte {
 	codes := make([]int64, n)
-	index := make(map[string]int64)
-	var entries []int // a row that holds each entry
-	total, distinct := 0, 0
+	d := newDictionary(c, min(maxDict, n/2)) // with more it does not pay
+	total := 0
 	for i := range n {
 		if !c.Valid.Get(i) {
 			if i > 0 {
@@ -163,26 +164,17 @@ func appendStrs(dst []byte, c *batch.Column, n int) []byte {
 			}
 			continue
 		}
-		s := c.StrAt(i)
-		total += len(s)
-		if index == nil {
-			continue
-		}
-		code, ok := index[string(s)]
+		total += int(c.Str[i].Len)
+		code, ok := d.code(i)
 		if !ok {
-			code = int64(len(entries))
-			index[string(s)] = code
-			entries = append(entries, i)
-			distinct += len(s)
-			if len(entries) > maxDict {
-				index = nil
-			}
+			d = nil
+			break
 		}
 		codes[i] = code
 	}
-	if index != nil && len(entries)*2 <= n && distinct+len(entries) < total {
-		dst = binary.AppendUvarint(append(dst, strDict), uint64(len(entries)))
-		dst = appendTexts(dst, c, entries)
+	if d != nil && d.bytes+len(d.rows) < total {
+		dst = binary.AppendUvarint(append(dst, strDict), uint64(len(d.rows)))
+		dst = appendTexts(dst, c, d.rows)
 		return appendInts(dst, codes)
 	}
 	rows := make([]int, 0, n)
@@ -194,12 +186,50 @@ func appendStrs(dst []byte, c *batch.Column, n int) []byte {
 	return appendTexts(append(dst, strPlain), c, rows)
 }
 
+// dictionary numbers the distinct texts of a column in the order of their first rows.
+type dictionary struct {
+	c     *batch.Column
+	most  int
+	slots []int32 // 1 + the entry; linear probing
+	rows  []int   // a row that holds each entry
+	bytes int     // of the entries
+}
+
+func newDictionary(c *batch.Column, most int) *dictionary {
+	return &dictionary{c: c, most: most, slots: make([]int32, 2<<bits.Len(uint(most)))}
+}
+
+// code returns the number of row i's text, false if that would be one too many.
+func (d *dictionary) code(i int) (int64, bool) {
+	s := d.c.StrAt(i)
+	mask := uint64(len(d.slots) - 1)
+	for at := types.HashBytes(s) & mask; ; at = (at + 1) & mask {
+		e := d.slots[at]
+		if e == 0 {
+			if len(d.rows) == d.most {
+				return 0, false
+			}
+			d.rows = append(d.rows, i)
+			d.slots[at] = int32(len(d.rows))
+			d.bytes += len(s)
+			return int64(len(d.rows) - 1), true
+		}
+		if bytes.Equal(d.c.StrAt(d.rows[e-1]), s) {
+			return int64(e - 1), true
+		}
+	}
+}
+
 // appendTexts appends the lengths and bytes of some rows.
 func appendTexts(dst []byte, c *batch.Column, rows []int) []byte {
 	lens := make([]int64, len(rows))
-	var raw []byte
+	sum := 0
 	for k, i := range rows {
 		lens[k] = int64(c.Str[i].Len)
+		sum += int(c.Str[i].Len)
+	}
+	raw := make([]byte, 0, sum)
+	for _, i := range rows {
 		raw = append(raw, c.StrAt(i)...)
 	}
 	return appendBytes(appendInts(dst, lens), raw)
