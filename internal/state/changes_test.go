@@ -369,3 +369,38 @@ func TestFollowersBesideTheOwner(t *testing.T) {
 		t.Errorf("the last step is %d; %+v", last, cache.Stats())
 	}
 }
+
+// One op is a step: of one row, of 500, which share blocks, and of 20,000.
+func BenchmarkChangesAdd(b *testing.B) {
+	for _, n := range []int{1, 500, 20000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			h := state.NewCache(statetest.New(), wireCodec{}, state.NewBudget(1<<40)).NewChanges(1, 0)
+			rows := stepRows(1, 0, n)
+			for step := uint64(1); b.Loop(); step++ {
+				h.Add(step, rows)
+				h.Trim(32<<20, 100_000)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/row")
+		})
+	}
+}
+
+// One op is a block of 4,096 rows that is written and read back.
+func BenchmarkBlockCodec(b *testing.B) {
+	rows := batch.Consolidate(stepRows(1, 0, 4096))
+	var buf []byte
+	b.Run("write", func(b *testing.B) {
+		for b.Loop() {
+			buf = wireCodec{}.AppendBatch(buf[:0], rows)
+		}
+		b.SetBytes(rows.SizeBytes())
+	})
+	b.Run("read", func(b *testing.B) {
+		for b.Loop() {
+			if _, _, err := (wireCodec{}).DecodeBatch(buf); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.SetBytes(rows.SizeBytes())
+	})
+}
