@@ -39,16 +39,31 @@ func (l *leader) noteFault(err error) error {
 		te.Code, te.Message = types.CodeDiskFull, "the pipeline ends: state that does not fit into memory could not be kept on the disk"
 		return te
 	}
-	if l.e.store == nil || len(l.ckpt.kept) == 0 {
+	if l.e.store == nil || len(l.ckpt.kept) == 0 || !inCheckpoint(err) {
 		return te
 	}
 	bad := l.ckpt.kept[0]
+	if first, _, lerr := l.e.log.Bounds(l.e.ctx); len(l.ckpt.kept) == 1 && (lerr != nil || first > 1) {
+		l.e.cfg.Logger.Error("the checkpoint is damaged, and it is the last", "pipeline", l.e.cfg.Name, "step", bad.step, "manifest", bad.hash, "err", err)
+		return te
+	}
 	l.e.cfg.Logger.Error("the checkpoint is damaged", "pipeline", l.e.cfg.Name, "step", bad.step, "manifest", bad.hash, "err", err)
 	if err := l.e.retire(bad); err != nil {
 		l.e.cfg.Logger.Error("mark the damaged checkpoint", "pipeline", l.e.cfg.Name, "step", bad.step, "err", err)
 	}
 	return te
 }
+
+// inCheckpoint reports whether err is damage to a record of a checkpoint, and not that
+// of the scratch file, or a disk that did not take or give what it was asked for: the
+// checkpoint may be as good as ever, and there are only two.
+func inCheckpoint(err error) bool {
+	var damage *ckpt.DamageError
+	return errors.As(err, &damage) && damage.Err == nil && damage.File != scratchFile
+}
+
+// scratchFile is where state is that left memory since the last checkpoint.
+const scratchFile = "scratch"
 
 // retire makes sure that a checkpoint is not used again.
 func (e *Engine) retire(k keptCheckpoint) error {
