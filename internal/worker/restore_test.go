@@ -11,6 +11,7 @@ import (
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/state/statetest"
+	"github.com/tidemill/tidemill/internal/types"
 )
 
 // specs are circuits on circuits, in the order of their keys: the rows of t, each as
@@ -244,6 +245,42 @@ func TestStateThatCannotBeReadBackSpendsTheWorker(t *testing.T) {
 		}
 		if _, err := w.Freeze(); !errors.Is(err, state.ErrDamaged) {
 			t.Errorf("%d rows: a spent worker is frozen: %v", count, err)
+		}
+	}
+}
+
+// TestABoundIsForWhatCannotLeaveMemory: with a backing, state grows past the bound and
+// what is in memory stays near the budget.
+func TestABoundIsForWhatCannotLeaveMemory(t *testing.T) {
+	const limit = 1 << 20
+	for _, backed := range []bool{true, false} {
+		cfg := Config{Lanes: 2, Threads: 2}
+		if backed {
+			cfg.Backing, cfg.Budget = statetest.New(), state.NewBudget(limit)
+		}
+		w := Open(cfg)
+		w.Bound(8<<20, nil)
+		add(t, w, "a", distinctOf("t"))
+		var err error
+		most := int64(0)
+		for n := uint64(1); n <= 40 && err == nil; n++ {
+			bu := batch.NewBuilder(ints)
+			for i := range 10_000 {
+				bu.Col(0).AppendInt(i, int64(n)*10_000+int64(i))
+				bu.Col(1).AppendInt(i, 0)
+				bu.EndRow(1)
+			}
+			_, err = w.Step(n, 0, []flow.Feed{{Rel: "t", Blocks: []*batch.Batch{bu.Seal()}}})
+			most = max(most, w.HeldBytes())
+		}
+		var te *types.Error
+		switch {
+		case backed && (err != nil || w.TotalBytes() < 16<<20):
+			t.Errorf("with %d bytes of state: %v", w.TotalBytes(), err)
+		case backed && most > 2*limit:
+			t.Errorf("%d bytes are in memory, the budget is %d", most, limit)
+		case !backed && (!errors.As(err, &te) || te.Code != types.CodeOutOfMemory):
+			t.Errorf("without a backing: %v", err)
 		}
 	}
 }
