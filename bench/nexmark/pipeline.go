@@ -29,7 +29,11 @@ type Pipeline struct {
 // Build plans the statements of text and makes their circuits, over the streams with
 // the columns that keep has.
 func Build(text string, workers int, keep func(table, column string) bool) (*Pipeline, error) {
-	p := &Pipeline{cat: catalog.New(nil), work: worker.New(workers), rows: map[string][]*batch.Batch{}}
+	return buildWith(text, worker.Config{Threads: workers}, keep)
+}
+
+func buildWith(text string, cfg worker.Config, keep func(table, column string) bool) (*Pipeline, error) {
+	p := &Pipeline{cat: catalog.New(nil), work: worker.Open(cfg), rows: map[string][]*batch.Batch{}}
 	for _, t := range tables {
 		if err := p.exec(t.create(func(c string) bool { return keep(t.Name, c) })); err != nil {
 			return nil, fmt.Errorf("stream %s: %w", t.Name, err)

@@ -20,6 +20,11 @@ type Options struct {
 	Workers  int
 	StepRows uint64 // events a step
 	JSON     bool   // events go through JSON
+	// Checkpoint is the time between checkpoints of the circuits, which are written into
+	// a new directory below Dir while steps go on; 0: none are made. Dir "" is that of
+	// temporary files.
+	Checkpoint time.Duration
+	Dir        string
 	// Progress, if not nil, is called after every step with the events so far.
 	Progress func(events uint64)
 }
@@ -49,14 +54,16 @@ type Result struct {
 	WallS float64 `json:"wall_s"`
 	CPUS  float64 `json:"cpu_s"`
 	// GeneratorCPUS is the processor time of generating the same events alone.
-	GeneratorCPUS float64  `json:"generator_cpu_s"`
-	EventsPerCPUS float64  `json:"events_per_cpu_s"`
-	PeakRSSBytes  int64    `json:"peak_rss_bytes"`
-	StateBytes    int64    `json:"state_bytes"` // when the last event was in
-	RowsOut       int64    `json:"rows_out"`    // of the final answer
-	ChangesOut    int64    `json:"changes_out"` // on the way there
-	Digest        string   `json:"digest"`      // of the final answer, whatever its order
-	Settings      Settings `json:"settings"`
+	GeneratorCPUS float64 `json:"generator_cpu_s"`
+	EventsPerCPUS float64 `json:"events_per_cpu_s"`
+	PeakRSSBytes  int64   `json:"peak_rss_bytes"`
+	StateBytes    int64   `json:"state_bytes"` // when the last event was in
+	RowsOut       int64   `json:"rows_out"`    // of the final answer
+	ChangesOut    int64   `json:"changes_out"` // on the way there
+	Digest        string  `json:"digest"`      // of the final answer, whatever its order
+	// Checkpoints are nil if none were asked for.
+	Checkpoints *CheckpointFigures `json:"checkpoints,omitempty"`
+	Settings    Settings           `json:"settings"`
 }
 
 // Run measures one query: first the generator alone, then the query.
@@ -70,9 +77,21 @@ func Run(ctx context.Context, query string, o Options) (*Result, error) {
 		return nil, fmt.Errorf("query %s: %w", query, err)
 	}
 	keep := func(t, c string) bool { return slices.Contains(cols[t], c) }
-	p, err := Build(text, o.Workers, keep)
+	cfg := worker.Config{Threads: o.Workers}
+	var c *checkpointer
+	if o.Checkpoint > 0 {
+		if c, err = openStore(o.Dir, o.Checkpoint); err != nil {
+			return nil, err
+		}
+		defer c.close()
+		cfg = c.config(o.Workers)
+	}
+	p, err := buildWith(text, cfg, keep)
 	if err != nil {
 		return nil, fmt.Errorf("query %s: %w", query, err)
+	}
+	if c != nil {
+		c.p = p
 	}
 	for t := range cols {
 		if !slices.Contains(p.reads, t) {
@@ -106,7 +125,7 @@ func Run(ctx context.Context, query string, o Options) (*Result, error) {
 	}
 	debug.FreeOSMemory()
 	resetPeakRSS()
-	if err := res.measure(ctx, p, f, o); err != nil {
+	if err := res.measure(ctx, p, f, o, c); err != nil {
 		return nil, fmt.Errorf("query %s: %w", query, err)
 	}
 	res.PeakRSSBytes, err = peakRSS()
@@ -114,7 +133,7 @@ func Run(ctx context.Context, query string, o Options) (*Result, error) {
 }
 
 // measure runs all events through the circuits.
-func (r *Result) measure(ctx context.Context, p *Pipeline, f *Feeder, o Options) error {
+func (r *Result) measure(ctx context.Context, p *Pipeline, f *Feeder, o Options, c *checkpointer) error {
 	before, err := cpuTime()
 	if err != nil {
 		return err
@@ -140,11 +159,21 @@ func (r *Result) measure(ctx context.Context, p *Pipeline, f *Feeder, o Options)
 		if err := take(p.Step(f.Now(), feeds)); err != nil {
 			return err
 		}
+		if c != nil {
+			if err := c.step(false); err != nil {
+				return err
+			}
+		}
 		if o.Progress != nil {
 			o.Progress(f.Given())
 		}
 	}
 	r.StateBytes = p.StateBytes()
+	if c != nil {
+		if r.Checkpoints, err = c.finish(); err != nil {
+			return err
+		}
+	}
 	if once(r.Query) { // for others it would only free what they hold
 		if err := take(p.Step(f.Now(), f.Final())); err != nil {
 			return err

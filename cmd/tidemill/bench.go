@@ -48,7 +48,8 @@ type benchOptions struct {
 	seed       int64
 	source     string
 	output     string
-	checkpoint string
+	checkpoint time.Duration
+	dir        string
 }
 
 func benchNexmarkCommand() *cobra.Command {
@@ -57,7 +58,8 @@ func benchNexmarkCommand() *cobra.Command {
 		Use:   "nexmark",
 		Short: "Run queries of the Nexmark suite over generated events",
 		Long: `Generate the people, auctions and bids of the Nexmark benchmark and run queries of its suite over them, one after the
-other, in this process: generator, circuits and workers, without a log, a network or a disk.
+other, in this process: generator, circuits and workers, without a log or a network. With --checkpoint the circuits' state is
+written to disk now and then while steps go on.
 
 Each query gives one line: events, wall_s, cpu_s (the whole process, generator included), generator_cpu_s (the same events
 generated alone), events_per_cpu_s, peak_rss_bytes, state_bytes, rows_out, changes_out, and digest, which depends on the
@@ -80,15 +82,15 @@ final answer alone.`,
 	f.Int64Var(&o.seed, "seed", 0, "what the random values of events depend on")
 	f.StringVar(&o.source, "source", "native", "native: columns as they are generated; json: each event is written as JSON and read again")
 	f.StringVarP(&o.output, "output", "o", "text", "text or json")
-	f.StringVar(&o.checkpoint, "checkpoint", "", "time between checkpoints")
-	_ = f.MarkHidden("checkpoint") // until there are checkpoints
+	f.DurationVar(&o.checkpoint, "checkpoint", 0, "time between checkpoints, written while the query runs; 0: none")
+	f.StringVar(&o.dir, "checkpoint-dir", "", "where the directory for checkpoints is made and removed (default: that of temporary files)")
 	return cmd
 }
 
 // check validates the flags and returns the queries asked for.
 func (o *benchOptions) check() ([]string, error) {
-	if o.checkpoint != "" {
-		return nil, fmt.Errorf("--checkpoint %s: there are no checkpoints yet, so a run with them cannot be measured", o.checkpoint)
+	if o.checkpoint < 0 {
+		return nil, fmt.Errorf("--checkpoint %v: want a time between checkpoints", o.checkpoint)
 	}
 	for _, f := range []struct {
 		name       string
@@ -131,7 +133,7 @@ func runBench(ctx context.Context, o benchOptions, queries []string, out, log io
 	}
 	var failed []error
 	for _, q := range queries {
-		opt := nexmark.Options{Events: uint64(o.events), Rate: uint64(o.rate), Seed: o.seed, Workers: o.workers, StepRows: uint64(o.stepRows), JSON: o.source == "json"}
+		opt := nexmark.Options{Events: uint64(o.events), Rate: uint64(o.rate), Seed: o.seed, Workers: o.workers, StepRows: uint64(o.stepRows), JSON: o.source == "json", Checkpoint: o.checkpoint, Dir: o.dir}
 		p.query, p.total = q, opt.Events
 		if p.on {
 			opt.Progress = p.show
@@ -158,6 +160,10 @@ func printBench(out io.Writer, format string, r *nexmark.Result) error {
 	}
 	_, err := fmt.Fprintf(out, "%-14s %12d %9.2f %9.2f %9.2f %12.0f %10.1f %10.1f %12d %12d  %s\n", r.Query, r.Events, r.WallS, r.CPUS, r.GeneratorCPUS,
 		r.EventsPerCPUS, float64(r.StateBytes)/1e6, float64(r.PeakRSSBytes)/1e6, r.RowsOut, r.ChangesOut, r.Digest[:16])
+	if c := r.Checkpoints; c != nil && err == nil {
+		_, err = fmt.Fprintf(out, "  %d checkpoints of %.1f MB, the last of %.1f MB, a pause of up to %.1f ms, %.2f s of writing beside; %.1f MB of files\n",
+			c.Count, float64(c.Bytes)/1e6, float64(c.LastBytes)/1e6, c.MaxPauseS*1e3, c.WriteS, float64(c.StoreBytes)/1e6)
+	}
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 )
@@ -73,7 +74,7 @@ func TestBenchNexmark(t *testing.T) {
 func TestBenchNexmarkUsage(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"--queries q4,q99", `there is no query "q99": they are q0, q1,`},
-		{"--checkpoint 10s", "there are no checkpoints yet"},
+		{"--checkpoint -10s", "want a time between checkpoints"},
 		{"--source kafka", `--source "kafka"`},
 		{"--events 0", "--events 0: want 1 to"},
 		{"--workers 300", "--workers 300"},
@@ -87,7 +88,38 @@ func TestBenchNexmarkUsage(t *testing.T) {
 		}
 	}
 	out, _, err := bench(t, "--help")
-	if err != nil || strings.Contains(out, "checkpoint") || !strings.Contains(out, "--step-rows") {
+	if err != nil || !strings.Contains(out, "--step-rows") {
 		t.Errorf("--help: %v\n%s", err, out)
+	}
+}
+
+// TestBenchNexmarkCheckpoints makes checkpoints beside the steps: the answer is the same.
+func TestBenchNexmarkCheckpoints(t *testing.T) {
+	var digests []string
+	dir := t.TempDir()
+	for _, more := range [][]string{nil, {"--checkpoint", "1ms", "--checkpoint-dir", dir}} {
+		out, _, err := bench(t, append(more, "--queries", "q4", "--events", "100000", "--step-rows", "2000", "-o", "json")...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var r struct {
+			Digest      string
+			Checkpoints *struct {
+				Count, Bytes int64
+			}
+		}
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatal(err)
+		}
+		if c := r.Checkpoints; (c != nil) != (more != nil) || c != nil && (c.Count == 0 || c.Bytes == 0) {
+			t.Errorf("%s", out)
+		}
+		digests = append(digests, r.Digest)
+	}
+	if digests[0] != digests[1] {
+		t.Errorf("digests %s and %s", digests[0], digests[1])
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("%v is left", left)
 	}
 }
