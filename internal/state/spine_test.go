@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -110,6 +111,23 @@ func TestSpineStaysSmall(t *testing.T) {
 	if snap.Changes() > 5000 || s.Bytes() > 1<<20 {
 		t.Fatalf("%d changes, %d bytes held for 50 rows", snap.Changes(), s.Bytes())
 	}
+}
+
+// TestMergedRunsAreLetGo: what a spine holds is about what it says.
+func TestMergedRunsAreLetGo(t *testing.T) {
+	heap := func() int64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	s := state.NewSpine([]types.Type{types.T(types.Int8), types.T(types.Int8)}, batch.Ascending(0))
+	benchSpine(s)
+	if held := heap() - before; held > 3*s.Bytes() {
+		t.Errorf("a spine of %d bytes holds %d", s.Bytes(), held)
+	}
+	runtime.KeepAlive(s)
 }
 
 func BenchmarkSpineAppend(b *testing.B) {

@@ -156,9 +156,12 @@ func (m *merging) seal() {
 	s.rest()
 }
 
+// result returns the merged run. It is a copy: one within m would keep m, and so the
+// runs that were merged, and all that were merged into those.
 func (m *merging) result() *run {
 	if m.out.Len() > 0 {
 		m.seal()
 	}
-	return &m.made
+	made := m.made
+	return &made
 }
