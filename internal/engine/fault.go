@@ -62,6 +62,14 @@ func inCheckpoint(err error) bool {
 	return errors.As(err, &damage) && damage.Err == nil && damage.File != scratchFile
 }
 
+// notWritten reports whether err is that state could not leave memory, which is no fault
+// of the checkpoint that it came from.
+func notWritten(err error) bool {
+	var fault *state.FaultError
+	var damage *ckpt.DamageError
+	return errors.As(err, &fault) && !errors.As(err, &damage)
+}
+
 // scratchFile is where state is that left memory since the last checkpoint.
 const scratchFile = "scratch"
 

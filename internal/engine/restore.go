@@ -197,7 +197,7 @@ func (l *leader) keepOlder(entries []ckpt.Entry, tail *logTail) {
 
 // older reports whether after err an older checkpoint is worth a try.
 func older(ctx context.Context, err error) bool {
-	return ctx.Err() == nil && !errors.Is(err, fabric.ErrClosed) && !errors.Is(err, fabric.ErrUnavailable) && !errors.Is(err, errFenced)
+	return ctx.Err() == nil && !notWritten(err) && !errors.Is(err, ckpt.ErrNoSpace) && !errors.Is(err, fabric.ErrClosed) && !errors.Is(err, fabric.ErrUnavailable) && !errors.Is(err, errFenced)
 }
 
 // forget drops what a leader that did not come up has begun.
