@@ -126,7 +126,7 @@ func (s *source) take(from uint64, most int) (taken, error) {
 		t.to++
 		t.units += b.units()
 		t.bad += b.bad
-		t.rows = append(t.rows, b.rows)
+		t.rows, t.first = append(t.rows, b.rows), append(t.first, b.after.records-b.bad-uint64(b.rows.Len()))
 		t.marks = b.marks
 		s.inStep = b.after
 		rows += b.rows.Len()

@@ -28,6 +28,15 @@ func (l *leader) admit(ids []uint64, s *staged, now int64) (ok, rejected []uint6
 	a := &admission{l: l, staged: map[catalog.ID]*state.Spine{}}
 	for _, id := range ids {
 		r := l.requests[id]
+		if r.retry != nil {
+			if err := l.readmit(r, s, now); err != nil {
+				l.outcomes[id] = answer{err: err}
+				rejected = append(rejected, id)
+			} else {
+				ok = append(ok, id)
+			}
+			continue
+		}
 		err := l.full(r.changes)
 		if err == nil {
 			err = a.check(r.changes)
@@ -35,7 +44,7 @@ func (l *leader) admit(ids []uint64, s *staged, now int64) (ok, rejected []uint6
 		if err != nil {
 			l.outcomes[id] = answer{err: err}
 			rejected = append(rejected, id)
-			l.e.metrics.Rejected.Add(1)
+			s.refused++
 			continue
 		}
 		if err := l.inTime(r, s, now); err != nil {

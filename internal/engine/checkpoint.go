@@ -243,6 +243,7 @@ func (l *leader) checkpointWritten(j *ckptJob) {
 	if j != l.ckpt.job {
 		return // of a state that was given up
 	}
+	j.through = true
 	if j.err != nil {
 		l.checkpointFailed(j)
 		return

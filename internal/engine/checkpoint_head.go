@@ -8,7 +8,9 @@ import (
 )
 
 // headVersion is the version of the bytes that checkpointHead.encode gives.
-const headVersion = 1
+//
+// 2: rows that steps left out. Written only where there are some.
+const headVersion = 2
 
 // checkpointHead is what a checkpoint holds of the engine itself.
 type checkpointHead struct {
@@ -18,6 +20,7 @@ type checkpointHead struct {
 	Tables  map[catalog.ID]tableHead // with event time
 	Errors  []RowError               // oldest first
 	ErrorsN int64                    // how many there were in all
+	Skipped *skippedRows             `json:",omitempty"`
 }
 
 // sourceHead is what is known of a source besides where its log stands.
@@ -39,12 +42,15 @@ type tableHead struct {
 
 // saveHead takes what the engine itself holds.
 func (l *leader) saveHead() *checkpointHead {
-	h := &checkpointHead{Format: headVersion, Now: l.now, Sources: map[catalog.ID]sourceHead{}, Tables: map[catalog.ID]tableHead{}}
+	h := &checkpointHead{Format: 1, Skipped: l.skipped, Now: l.now, Sources: map[catalog.ID]sourceHead{}, Tables: map[catalog.ID]tableHead{}}
 	for _, s := range l.e.sourceList() {
 		h.Sources[s.id] = sourceHead{Start: s.start, Position: l.positions[s.id], Read: l.historyRead[s.id], Trims: s.trims.Load()}
 	}
 	for id, t := range l.events {
 		h.Tables[id] = tableHead{t.state.mark, t.state.late}
+	}
+	if l.skipped != nil {
+		h.Format = headVersion
 	}
 	h.Errors, h.ErrorsN = l.e.RowErrors()
 	return h
@@ -63,8 +69,8 @@ func decodeHead(data []byte) (*checkpointHead, error) {
 	if err := json.Unmarshal(data, h); err != nil {
 		return nil, fmt.Errorf("decode the engine's state: %w", err)
 	}
-	if h.Format != headVersion {
-		return nil, fmt.Errorf("decode the engine's state: version %d, this program knows %d", h.Format, headVersion)
+	if h.Format < 1 || h.Format > headVersion {
+		return nil, fmt.Errorf("decode the engine's state: version %d, this program knows 1 to %d", h.Format, headVersion)
 	}
 	return h, nil
 }

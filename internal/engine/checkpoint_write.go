@@ -62,6 +62,8 @@ type ckptJob struct {
 	began    time.Time
 	pause    time.Duration
 
+	through bool // the leader knows that it is written
+
 	// Set by write.
 	hash  ckpt.Hash
 	bytes int64
@@ -70,7 +72,9 @@ type ckptJob struct {
 
 // done tells the state's owners what became of it. The leader calls it between steps.
 func (j *ckptJob) done(complete bool) {
-	j.circuits.Done(complete)
+	if j.circuits != nil { // else they are gone
+		j.circuits.Done(complete)
+	}
 	for _, p := range j.parts {
 		p.state.Done(complete)
 	}

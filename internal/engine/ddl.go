@@ -284,7 +284,7 @@ func (l *leader) content(ctx context.Context, id catalog.ID, fn func(*batch.Batc
 	if s := l.e.sourceByID(id); s != nil {
 		last, _ := l.coord.Last()
 		l.historyRead[id] = last + 1 // the record of the command that reads it
-		return s.history(ctx, l.positions[id], fn)
+		return s.history(ctx, l.positions[id], l.skipped.out(id), fn)
 	}
 	r := l.rels[id]
 	if r == nil || r.spine == nil {
@@ -366,6 +366,7 @@ func (l *leader) remove(ctx context.Context, def *catalog.Relation, live bool) {
 		l.work.Remove(def.Key())
 		delete(l.positions, def.ID)
 		delete(l.historyRead, def.ID)
+		l.skipped = l.skipped.withoutSource(def.ID)
 		l.e.dropSource(ctx, def.ID, live)
 	}
 	if def.Kind == catalog.Sink {

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/ckpt"
 	"github.com/tidemill/tidemill/internal/connector"
@@ -100,6 +101,8 @@ type Config struct {
 	Checkpoint CheckpointConfig
 	// Manual, of OpenManual alone, drives the engine.
 	Manual *Manual
+	// Probe is worker.Config.Probe: tests let circuits panic in it.
+	Probe func(circuit, rel string, b *batch.Batch)
 
 	// Tests make another program of this one: by its version, "" for Version, and by what
 	// it takes the query of a view for; nil: what it says.
@@ -254,7 +257,7 @@ func (e *Engine) open(ctx context.Context) error {
 
 // newLeader makes a leader with no state, whose circuits have so many lanes.
 func (e *Engine) newLeader(lanes int) {
-	work := worker.Config{Lanes: lanes, Threads: e.cfg.Workers, CheckWrites: e.cfg.Checkpoint.CheckWrites}
+	work := worker.Config{Lanes: lanes, Threads: e.cfg.Workers, CheckWrites: e.cfg.Checkpoint.CheckWrites, Probe: e.cfg.Probe}
 	if e.store != nil {
 		work.Backing, work.Budget = e.store, e.budget
 	}

@@ -157,6 +157,8 @@ func (s *Session) execute(ctx context.Context, p *prepared, args []types.Value) 
 	case *sql.CreateTable, *sql.CreateSource, *sql.CreateView, *sql.CreateMatView, *sql.CreateSink, *sql.CreateIndex,
 		*sql.CreateSchema, *sql.CreateFunction, *sql.Drop, *sql.Comment, *sql.CreateTableAs, *sql.Alter:
 		return s.define(ctx, p)
+	case *sql.Call:
+		return s.call(ctx, st)
 	case *sql.Maintenance:
 		s.notice("NOTICE", "00000", "nothing to do: there are no statistics or dead rows to care for")
 		if st.Vacuum {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
@@ -54,7 +55,7 @@ func (s *source) replayRange(ctx context.Context, from, to uint64) (taken, error
 		t.marks = s.moved(blk)
 		s.inStep = stateAfter(seq, h, blk)
 		s.mu.Unlock()
-		t.rows = append(t.rows, blk.Rows)
+		t.rows, t.first = append(t.rows, blk.Rows), append(t.first, blk.First)
 		t.bad += uint64(len(blk.Bad))
 	}
 	return t, nil
@@ -81,12 +82,13 @@ func (s *source) generate(t *taken, to uint64) error {
 		}
 		if kept != rows {
 			rows = batch.Copy(kept) // the filter goes on to use it
+			t.at = slices.Clone(s.filter.keep)
 		}
 		t.marks = s.rules.marks(s.event.mark, flow.NoMark)
 	} else {
 		t.marks = s.rules.marks(flow.NoMark, flow.NoMark)
 	}
-	t.rows = []*batch.Batch{rows}
+	t.rows, t.first = []*batch.Batch{rows}, []uint64{t.from}
 	s.inStep = blockState{seq: to, proc: s.proc}
 	if s.event != nil {
 		s.inStep.event = s.event.wire()
@@ -123,8 +125,9 @@ func (e *Engine) sourceList() []*source {
 	return out
 }
 
-// history hands out the rows of all positions below until.
-func (s *source) history(ctx context.Context, until uint64, fn func(*batch.Batch) error) error {
+// history hands out the rows of all positions below until, but for those that are left
+// out, whose positions among all records ascend.
+func (s *source) history(ctx context.Context, until uint64, out []uint64, fn func(*batch.Batch) error) error {
 	if s.replayable != nil {
 		bu := batch.NewBuilder(s.types)
 		var filter *lateFilter
@@ -147,12 +150,17 @@ func (s *source) history(ctx context.Context, until uint64, fn func(*batch.Batch
 			if err != nil {
 				return err
 			}
+			var at []uint32
 			if filter != nil {
-				var err error
-				if rows, err = filter.inTime(state, rows); err != nil {
+				all := rows
+				if rows, err = filter.inTime(state, all); err != nil {
 					return err
 				}
+				if rows != all {
+					at = filter.keep
+				}
 			}
+			rows, _ = leave(rows, from, at, out)
 			if err := fn(rows); err != nil {
 				return err
 			}
@@ -163,7 +171,8 @@ func (s *source) history(ctx context.Context, until uint64, fn func(*batch.Batch
 		if blk.Rows.Len() == 0 {
 			return nil
 		}
-		return fn(blk.Rows)
+		rows, _ := leave(blk.Rows, blk.First, nil, out)
+		return fn(rows)
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/fabric"
@@ -37,8 +38,11 @@ type leader struct {
 	events    map[catalog.ID]*tableEvent     // of append-only tables with a watermark
 	ticks     bool                           // a view reads a column of PROCTIME()
 	circuit   wire.Hash                      // of all circuits
-	ckpt      checkpoints
-	cache     *state.Cache // of the rows of relations; nil if they stay in memory
+	skipped   *skippedRows                   // rows of sources that steps left out; shared with the snapshot, so replaced and not changed
+	// poisonSteps is how many steps in a row have left rows of sources out.
+	poisonSteps int
+	ckpt        checkpoints
+	cache       *state.Cache // of the rows of relations; nil if they stay in memory
 	// historyRead says of each source which record of the log last made something of all
 	// its rows, if the source is still there: a replay of that record reads them again.
 	historyRead map[catalog.ID]uint64
@@ -67,8 +71,13 @@ type request struct {
 	id      uint64
 	kind    coord.ItemKind
 	changes []tableChange // of a transaction, by table
-	rows    int
-	bytes   int64 // held of Engine.bytes
+	// given holds, of tables with event time, the rows as they came, late ones too, in case
+	// the step is computed again.
+	given []*batch.Batch
+	// retry, if not nil, is the row that comes back, instead of changes.
+	retry *retryRow
+	rows  int
+	bytes int64 // held of Engine.bytes
 	// ctx, of a command, ends when its client gives up; nil: never.
 	ctx context.Context
 	// frees says of a command that it makes room, so that a full disk does not refuse it.
@@ -464,7 +473,7 @@ func (l *leader) publishSnapshot() {
 	snap := &Snapshot{
 		marks: marks,
 		Step:  l.coord.CommittedStep(), Now: l.now, Catalog: l.cat, rels: l.snaps,
-		stale: maps.Clone(l.stale), positions: maps.Clone(l.positions), sources: sources, rings: l.rings, held: l.held,
+		stale: maps.Clone(l.stale), positions: maps.Clone(l.positions), skipped: l.skipped, sources: sources, rings: l.rings, held: l.held,
 	}
 	l.noteEvents(snap)
 	l.e.snap.Store(snap)

@@ -138,7 +138,7 @@ func (env *readEnv) content(ctx context.Context, id catalog.ID, at *point, push 
 		if s == nil {
 			return &types.Error{Code: types.CodeUndefinedTable, Message: fmt.Sprintf("%s was dropped", def.Describe())}
 		}
-		return s.history(ctx, env.snap.Position(id), push)
+		return s.history(ctx, env.snap.Position(id), env.snap.skipped.out(id), push)
 	case catalog.MaterializedView:
 		if env.touched(def, 0) {
 			return env.recompute(ctx, def, push)

@@ -212,6 +212,8 @@ func (l *leader) replayStep(ctx context.Context, rec *wire.Step) error {
 		return err
 	}
 	l.pendingTx = nil
+	var out map[catalog.ID][]uint64
+	s.skipped, out = recordSkipped(rec)
 	for _, g := range rec.Ranges {
 		if l.skip[g.Source] {
 			continue
@@ -224,10 +226,16 @@ func (l *leader) replayStep(ctx context.Context, rec *wire.Step) error {
 		if err != nil {
 			return err
 		}
+		t.without(out[g.Source])
 		s.taken = append(s.taken, t)
 	}
+	for _, r := range rec.Retried {
+		if !l.skip[r.Source] {
+			s.retried = append(s.retried, r)
+		}
+	}
 	if err := l.compute(s); err != nil {
-		return err
+		return l.replayFailed(rec, s, err)
 	}
 	if err := l.compare(rec, s.step); err != nil {
 		return err

@@ -259,6 +259,7 @@ func (l *leader) restore(ctx context.Context, m ckpt.Manifest, tail *logTail) er
 			return fmt.Errorf("%s: %w", def.Describe(), err)
 		}
 	}
+	l.skipped = l.head.Skipped
 	l.e.errors.reset(l.head.Errors, l.head.ErrorsN)
 	return nil
 }

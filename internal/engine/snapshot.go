@@ -18,6 +18,7 @@ type Snapshot struct {
 	// positions says how far each source is part of the step: everything below.
 	positions map[catalog.ID]uint64
 	sources   map[catalog.ID]*source
+	skipped   *skippedRows           // rows of sources that are left out
 	rings     map[catalog.ID]*ring   // recent changes, which go on beyond this step
 	held      map[catalog.ID]int64   // bytes of each relation
 	late      map[catalog.ID]uint64  // rows that came too late, of relations with a watermark

@@ -38,7 +38,10 @@ type staged struct {
 	ddl     *stagedDDL
 	ckpt    *ckptJob // whose record it is
 	rowsIn  int64
-	events  []stagedEvent // of the tables whose event time moves
+	refused int64          // transactions that a constraint refused
+	events  []stagedEvent  // of the tables whose event time moves
+	skipped []skippedRow   // rows that it leaves out of what was taken
+	retried []wire.Retried // rows that earlier steps left out
 	// recorded holds, during replay, the marks of PROCTIME() columns of sources.
 	recorded map[catalog.ID]int64
 }
@@ -62,6 +65,8 @@ type taken struct {
 	source   *source
 	from, to uint64
 	rows     []*batch.Batch
+	first    []uint64 // the position of each batch's first row among all records
+	at       []uint32 // if not nil, those of the rows of the only batch, from the first on
 	bad      uint64
 	units    uint64
 	marks    []int64 // of the source's columns after it; nil if they have none
@@ -82,15 +87,20 @@ func (l *leader) stageStep(c coord.Compute) {
 		l.feed(coord.Staged{Rejected: rejected, Taken: units})
 		return
 	}
-	s.step = &wire.Step{N: c.Step, Now: now, Txs: uint64(len(ids)), Circuit: l.circuit, Engine: l.e.cfg.version,
-		Shards: batch.Shards, Rejected: uint64(len(rejected))}
+	s.step = l.newStep(c.Step, now, ids, rejected)
 	if err := l.compute(s); err != nil {
-		if l.e.ctx.Err() != nil {
-			err = errClosed() // which stopped it
+		a, err := l.isolate(c, s, now, err)
+		if err != nil {
+			if l.e.ctx.Err() != nil {
+				err = errClosed() // which stopped it
+			}
+			l.fail(err)
+			return
 		}
-		l.fail(err)
-		return
+		s, ids, rejected = a.s, a.ids, a.rejected
+		l.staged = s
 	}
+	l.e.metrics.Rejected.Add(s.refused)
 	epoch := l.coord.Epoch()
 	l.sealTxs(s, ids, epoch)
 	s.seal(l, wire.KindStep, epoch, s.step.Encode())
@@ -103,6 +113,14 @@ func (l *leader) compute(s *staged) error {
 	for _, t := range s.tables {
 		feeds = append(feeds, flow.Feed{Rel: relKey(t.table), Blocks: []*batch.Batch{t.rows}})
 		s.rowsIn += int64(t.rows.Len())
+	}
+	for _, r := range s.retried {
+		feeds = append(feeds, flow.Feed{Rel: relKey(r.Source), Blocks: []*batch.Batch{r.Row}})
+		s.rowsIn += int64(r.Row.Len())
+	}
+	s.step.Retried = s.retried
+	for _, x := range s.skipped {
+		s.step.Skipped = append(s.step.Skipped, wire.Skipped{Source: x.Source, Position: x.Position, Block: x.Block, Reason: x.Reason, Row: x.Row})
 	}
 	for _, t := range s.taken {
 		feeds = append(feeds, flow.Feed{Rel: relKey(t.source.id), Blocks: t.rows, Marks: t.marks})
@@ -236,6 +254,7 @@ func (l *leader) applyStep(s *staged) {
 		}
 		l.e.metrics.source(t)
 	}
+	l.applySkipped(s)
 	for _, o := range s.outputs {
 		id, _ := catalog.ParseKey(o.Key)
 		if r := l.rels[id]; r != nil && o.Batch.Len() > 0 {

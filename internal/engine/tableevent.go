@@ -57,7 +57,13 @@ func (l *leader) inTime(r *request, s *staged, now int64) error {
 		if t == nil {
 			continue
 		}
-		c.rows = t.stamp(c.rows, now)
+		if r.given == nil {
+			r.given = make([]*batch.Batch, len(r.changes))
+		}
+		if r.given[i] == nil {
+			r.given[i] = c.rows
+		}
+		c.rows = t.stamp(r.given[i], now)
 		if t.filter == nil {
 			continue
 		}
