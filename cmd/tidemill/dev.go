@@ -7,6 +7,7 @@ import (
 	"io"
 	"log"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -106,6 +107,9 @@ func (s *sizeFlag) Type() string { return "size" }
 
 // runDev runs a node until ctx ends or the node fails.
 func runDev(ctx context.Context, cfg node.Config, asJSON bool, out, progress io.Writer) error {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(cfg.HeapLimit()) // or garbage might take as much again
+	}
 	bar := showProgress(&cfg, progress)
 	n, err := node.Start(ctx, cfg)
 	bar()

@@ -12,6 +12,25 @@ import (
 // if the configuration does not say: 1/memoryShare.
 const memoryShare = 2
 
+// Memory is how many bytes state and cached rows may take together: what the
+// configuration says, or the default.
+func (c *Config) Memory() int64 {
+	switch {
+	case c.MemoryBytes > 0:
+		return c.MemoryBytes
+	case c.ViewMemoryMB > 0:
+		return c.ViewMemoryMB << 20
+	}
+	return defaultMemory()
+}
+
+// HeapLimit is the size of the heap from which on the collector should work harder: what
+// state and cached rows may take, and room for the work with them.
+func (c *Config) HeapLimit() int64 { return c.Memory()*3/2 + heapRoom }
+
+// heapRoom is how much of the heap is not state, whatever the size of that.
+const heapRoom = 256 << 20
+
 // defaultMemory is how many bytes state and cached rows may take together: half of what
 // the machine has or the control group allows, whichever is less; what the engine takes
 // by itself where neither is known.

@@ -91,13 +91,7 @@ func (e *startingError) MarshalJSON() ([]byte, error) {
 
 // openPipeline opens the pipeline.
 func (n *Node) openPipeline(ctx context.Context) (*engine.Engine, error) {
-	memory := n.cfg.MemoryBytes
-	if memory <= 0 {
-		memory = n.cfg.ViewMemoryMB << 20
-	}
-	if memory <= 0 {
-		memory = defaultMemory()
-	}
+	memory := n.cfg.Memory()
 	return engine.Open(ctx, engine.Config{
 		Fabric: n.fabric, Name: Database, Workers: n.cfg.Workers, QueryBytes: n.cfg.QueryMemoryMB << 20, MemoryBytes: memory,
 		Connectors: connectors(), Virtual: newVirtual(n.cfg.Version), Logger: slog.New(logHandler{n.cfg.Logf, nil}),
