@@ -148,7 +148,7 @@ func checkRecord(rec []byte) string {
 		return fmt.Sprintf("record says it has %d bytes, should be %d", n, len(rec)-FrameBytes)
 	}
 	got, want := recordSum(rec[:16], rec[FrameBytes:]), binary.LittleEndian.Uint32(rec[16:])
-	if got != want {
+	if got != want && !trustsRecords {
 		return fmt.Sprintf("checksum %08x, should be %08x", got, want)
 	}
 	if v := rec[3]; v != recordVersion {

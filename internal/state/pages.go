@@ -240,7 +240,7 @@ func (p *Pages) edit(n uint32) {
 		p.fault(n)
 	}
 	m := &p.meta[n]
-	if m.mask == 0 {
+	if m.mask == 0 && !forgetsDirty {
 		p.dirty = append(p.dirty, n)
 	}
 	if f := m.frozen; f != nil {

@@ -1,0 +1,7 @@
+//go:build mutants
+
+package state
+
+import "os"
+
+var forgetsDirty = os.Getenv("TIDEMILL_MUTANT") == "dirty"
