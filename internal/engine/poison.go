@@ -83,7 +83,7 @@ func (l *leader) isolate(c coord.Compute, failed *staged, now int64, err error) 
 		if err := q.hopeless(); err != nil {
 			return attempt{}, err
 		}
-		a, err := q.try(q.units, true)
+		a, err := q.try(c.Step, 0, q.units, true)
 		if err == nil {
 			l.e.cfg.Logger.Warn("the step succeeded", "pipeline", l.e.cfg.Name, "step", c.Step, "left_out", len(q.bad), "attempts", q.attempts, "took", time.Since(began))
 			return a, nil
@@ -120,7 +120,7 @@ func (q *search) find() error {
 	lo, hi := q.good, q.units // without the bad, units below lo do no harm, those below hi do
 	for hi-lo > 1 {
 		mid := lo + (hi-lo)/2
-		_, err := q.try(mid, false)
+		_, err := q.try(q.c.Step, 0, mid, false)
 		switch {
 		case err == nil:
 			lo = mid
@@ -137,15 +137,39 @@ func (q *search) find() error {
 	if _, known := q.bad[unit]; known {
 		return fmt.Errorf("step %d fails now and then: %w", q.c.Step, q.err)
 	}
+	if err := q.alone(unit); err != nil {
+		return err
+	}
 	q.bad[unit], q.good = q.err, unit
 	q.order = append(q.order, unit)
 	q.l.e.cfg.Logger.Error("found what makes a step fail", "pipeline", q.l.e.cfg.Name, "step", q.c.Step, "input", q.describe(unit), "err", q.err)
 	return nil
 }
 
-// try computes the step with the units below n that are not bad. The step is to be
-// committed if it is whole.
-func (q *search) try(n int, whole bool) (attempt, error) {
+// alone is an error if a unit that passes the limit of memory does so only because the
+// step takes so much before it: in a step of its own after them it would not.
+func (q *search) alone(unit int) error {
+	var p *worker.PanicError
+	if errors.As(q.err, &p) {
+		return nil
+	}
+	_, err := q.try(q.c.Step, 0, unit, false)
+	if err == nil {
+		if _, err = q.try(q.c.Step+1, unit, unit+1, false); err == nil {
+			return &types.Error{Code: types.CodeOutOfMemory, Message: fmt.Sprintf("step %d cannot be computed: %s", q.c.Step, q.l.blame(q.err)),
+				Detail: fmt.Sprintf("No single row is to blame: its %d transactions and rows together need more memory than there is. Nothing of it is committed.", q.units),
+				Hint:   "Raise the limit of memory."}
+		}
+	}
+	if !poisoned(err) {
+		return err
+	}
+	return q.l.recompute(q.l.e.ctx)
+}
+
+// try computes step number n with the units from lo up to hi that are not bad. The step
+// is to be committed if it is whole.
+func (q *search) try(n uint64, lo, hi int, whole bool) (attempt, error) {
 	l := q.l
 	if q.attempts++; q.attempts > maxPoisonAttempts {
 		return attempt{}, fmt.Errorf("step %d failed and was computed %d times: %w", q.c.Step, q.attempts-1, q.err)
@@ -153,7 +177,10 @@ func (q *search) try(n int, whole bool) (attempt, error) {
 	s := &staged{began: time.Now()}
 	l.staged, l.outcomes = s, map[uint64]answer{}
 	var ids, refused []uint64
-	for u, id := range q.c.IDs[:min(n, len(q.c.IDs))] {
+	for u, id := range q.c.IDs[:min(hi, len(q.c.IDs))] {
+		if u < lo {
+			continue
+		}
 		if err := q.bad[u]; err != nil {
 			l.outcomes[id] = answer{err: l.poisonError(err)}
 			refused = append(refused, id)
@@ -163,29 +190,29 @@ func (q *search) try(n int, whole bool) (attempt, error) {
 	}
 	ids, rejected := l.admit(ids, s, q.now)
 	rejected = append(rejected, refused...)
-	q.take(s, n)
+	q.take(s, lo, hi)
 	if whole {
 		if err := q.leaveOut(s); err != nil {
 			return attempt{}, err
 		}
 	}
-	s.step = l.newStep(q.c.Step, q.now, ids, rejected)
+	s.step = l.newStep(n, q.now, ids, rejected)
 	err := l.compute(s)
 	return attempt{s, ids, rejected}, err
 }
 
-// take gives s the rows that are units below n and not bad.
-func (q *search) take(s *staged, n int) {
+// take gives s the rows that are units from lo up to hi and not bad.
+func (q *search) take(s *staged, lo, hi int) {
 	bad := slices.Sorted(slices.Values(q.order))
 	first := len(q.c.IDs)
 	for _, t := range q.taken {
 		rows := slices.Clone(t.rows)
 		for i, b := range rows {
 			end := first + b.Len()
-			if at, _ := slices.BinarySearch(bad, first); end > n || at < len(bad) && bad[at] < end {
+			if at, _ := slices.BinarySearch(bad, first); first < lo || end > hi || at < len(bad) && bad[at] < end {
 				var keep []uint32
 				for k := range b.Len() {
-					if q.bad[first+k] == nil && first+k < n {
+					if u := first + k; q.bad[u] == nil && u >= lo && u < hi {
 						keep = append(keep, uint32(b.Row(k)))
 					}
 				}

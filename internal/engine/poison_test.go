@@ -344,6 +344,24 @@ func TestPoisonForMemory(t *testing.T) {
 	b.wantQuarantine()
 }
 
+// TestTooMuchInOneStep takes rows that fit into memory one by one and not together: none
+// of them is left out.
+func TestTooMuchInOneStep(t *testing.T) {
+	b := start(t, newMemLogs(), func(c *Config) { c.MemoryBytes = 8 << 20; c.Checkpoint.Interval = -1 })
+	c := b.client()
+	c.exec(`CREATE SOURCE s (k INT, name TEXT) WITH (connector = 'pushed'); CREATE MATERIALIZED VIEW v AS SELECT k + 1 AS k, name FROM s`)
+	b.held(func() {
+		for i := range int64(12) {
+			b.push("s", i, strings.Repeat("x", 1<<20))
+		}
+	})
+	<-b.e.Done()
+	var te *types.Error
+	if err := b.e.Err(); !errors.As(err, &te) || te.Code != types.CodeOutOfMemory || !strings.Contains(te.Detail, "No single row is to blame") {
+		t.Fatal(detailed(err))
+	}
+}
+
 // TestQuarantineOutlivesTheStream trims the block that a row came in.
 func TestQuarantineOutlivesTheStream(t *testing.T) {
 	logs, disk := newMemLogs(), newDisk()
