@@ -120,12 +120,24 @@ func (a *admission) table(r *relation, rows *batch.Batch) error {
 	if sp := a.staged[r.def.ID]; sp != nil {
 		look.also(sp.Snapshot())
 	}
-	return checkRows(r.def, look, rows)
+	err := checkRows(r.def, look, rows)
+	if look.err != nil {
+		panic(&state.FaultError{Err: look.err}) // the transaction is not to blame
+	}
+	return err
 }
 
 // checkRows checks consolidated changes against the rows that look finds: what
 // goes must be there as it was, and a key that comes must be free.
 func checkRows(def *catalog.Relation, look *lookup, rows *batch.Batch) error {
+	err := checkFound(def, look, rows)
+	if look.err != nil {
+		return look.err // what it found means nothing
+	}
+	return err
+}
+
+func checkFound(def *catalog.Relation, look *lookup, rows *batch.Batch) error {
 	if def.PrimaryKey == nil {
 		for i := range rows.N {
 			if w := rows.Weight(i); w < 0 && look.weightOf(rows, i) < -w {
@@ -208,6 +220,7 @@ type lookup struct {
 	in    []*state.Snapshot
 	key   *batch.Builder
 	found *batch.Builder
+	err   error // why something was not found although it may be there; it stays
 }
 
 func newLookup(def *catalog.Relation, in ...*state.Snapshot) *lookup {
@@ -236,7 +249,7 @@ func (l *lookup) also(s *state.Snapshot) {
 }
 
 // find returns the rows with the key of row i of rows, consolidated. What it
-// returns is the caller's.
+// returns is the caller's. If rows cannot be read, it sets err.
 func (l *lookup) find(rows *batch.Batch, i int) *batch.Batch {
 	l.key.Reset()
 	for k, c := range l.cols {
@@ -245,10 +258,13 @@ func (l *lookup) find(rows *batch.Batch, i int) *batch.Batch {
 	l.key.EndRow(1)
 	l.found.Reset()
 	for _, s := range l.in {
-		s.Lookup(l.key.View(), func(b *batch.Batch) error {
+		err := s.Lookup(l.key.View(), func(b *batch.Batch) error {
 			l.found.AppendBatch(b)
 			return nil
 		})
+		if err != nil && l.err == nil {
+			l.err = fmt.Errorf("look up a key of %s: %w", l.def.Describe(), err)
+		}
 	}
 	if l.found.Len() == 0 {
 		return l.found.View()

@@ -113,6 +113,9 @@ func (env *readEnv) upsert(ectx *expr.Ctx, t plan.Target, rows *batch.Batch, oc 
 		}
 		pairs.EndRow(1)
 	}
+	if look.err != nil {
+		return nil, look.err
+	}
 	put := fresh.Seal()
 	delta.AppendBatch(put)
 	ret := batch.NewBuilder(ts)
