@@ -151,6 +151,24 @@ func (x *Index) Fetch(hashes []uint64) uint64 {
 	return sum
 }
 
+// none reports whether it is easy to see that nothing is under hash.
+func (x *Index) none(hash uint64) bool {
+	if len(x.dir) == 0 {
+		return true
+	}
+	tag := uint32(hash)
+	pg := x.slots.Page(x.pageOf(tag))
+	for at := tag & indexMask; ; at = (at + 1) & indexMask {
+		s := pg[at]
+		if s == 0 {
+			return true
+		}
+		if uint32(s>>32) == tag || at == (tag-1)&indexMask {
+			return false
+		}
+	}
+}
+
 // Add enters number n under hash. It does not look whether it is there.
 func (x *Index) Add(hash uint64, n uint32) {
 	if n == 0 {
@@ -178,12 +196,24 @@ func (x *Index) Add(hash uint64, n uint32) {
 // put enters a slot into page n, which has room.
 func (x *Index) put(n uint32, slot uint64) {
 	pg := x.slots.Page(n)
+	at := home(pg, slot)
+	if m := &x.slots.meta[n]; m.mask == 0 {
+		x.slots.EditPage(n, int(at), int(at)+1)
+	} else {
+		m.mask |= 1 << (at >> (x.slots.line & 63))
+	}
+	pg[at] = slot
+	x.used[n]++
+}
+
+// home returns where a slot goes in a page that has room.
+func home(pg []uint64, slot uint64) uint32 {
+	pg = pg[:indexSlots]
 	at := uint32(slot>>32) & indexMask
 	for pg[at] != 0 {
 		at = (at + 1) & indexMask
 	}
-	x.slots.EditPage(n, int(at), int(at)+1)[at] = slot
-	x.used[n]++
+	return at
 }
 
 // putOver enters a slot into page n, which cannot be split, or those that go on from it.
@@ -232,18 +262,7 @@ func (x *Index) split(n, tag uint32) bool {
 	d++
 	other := x.newPage(d)
 	x.local[n] = d
-	old := slices.Clone(x.slots.Page(n))
-	clear(x.slots.EditPage(n, 0, indexSlots))
-	x.used[n] = 0
-	for _, s := range old {
-		switch {
-		case s == 0:
-		case s<<(d-1)>>63 != 0:
-			x.put(other, s)
-		default:
-			x.put(n, s)
-		}
-	}
+	x.part(n, other, d)
 	// The upper half of n's part of the directory.
 	span := uint32(1) << (x.depth - d)
 	first := (uint32(uint64(tag)<<(d-1)>>32)<<1 | 1) << (x.depth - d)
@@ -251,6 +270,29 @@ func (x *Index) split(n, tag uint32) bool {
 		x.dir[first+i] = other
 	}
 	return true
+}
+
+// part moves the slots of page n whose tags have bit d, counted from the top and from
+// 1, to page other, which is empty.
+func (x *Index) part(n, other uint32, d uint8) {
+	low, high := x.slots.EditPage(n, 0, indexSlots), x.slots.EditPage(other, 0, indexSlots)
+	var old [indexSlots]uint64
+	copy(old[:], low)
+	clear(low)
+	moved := uint16(0)
+	for _, s := range old {
+		if s == 0 {
+			continue
+		}
+		to := low
+		if s<<(d-1)>>63 != 0 {
+			to = high
+			moved++
+		}
+		to[home(to, s)] = s
+	}
+	x.used[n] -= moved
+	x.used[other] = moved
 }
 
 // same reports whether all slots have one tag.

@@ -137,19 +137,62 @@ func (t *Table) probe(b *batch.Batch, cols []int, hashes []uint64, refs []Ref) {
 
 // verify clears the refs whose key column c differs from that of the row.
 func (t *Table) verify(c int, b *batch.Batch, col *batch.Column, refs []Ref) {
-	if b.Sel == nil && col.Valid == nil && c < 32 && col.Type.Layout() == types.LayoutInt {
-		o, null := t.l.off[c], uint64(1)<<uint(c)
-		for k, v := range col.I64[:len(refs)] {
-			if r := refs[k]; r != NoRef {
-				if w := t.words(r); w[o] != uint64(v) || w[tagWord]&null != 0 {
-					refs[k] = NoRef
-				}
-			}
+	if c < 32 && col.Type.Layout() == types.LayoutInt && t.l.types[c].Layout() == types.LayoutInt {
+		if b.Sel == nil && col.Valid == nil {
+			t.verifyInts(c, col.I64, refs)
+		} else {
+			t.verifyInt(c, b, col, refs)
 		}
 		return
 	}
+	v := t.rows.View()
 	for k, r := range refs {
-		if r != NoRef && !t.equal(t.words(r), c, col, b.Row(k)) {
+		if r == NoRef {
+			continue
+		}
+		w := v.Row(uint32(r))
+		if w == nil {
+			w = t.words(r)
+		}
+		if !t.equal(w, c, col, b.Row(k)) {
+			refs[k] = NoRef
+		}
+	}
+}
+
+// verifyInts is verify for integers without NULLs, all of them selected.
+func (t *Table) verifyInts(c int, vals []int64, refs []Ref) {
+	v := t.rows.View()
+	o, null := t.l.off[c], uint64(1)<<uint(c)
+	for k, x := range vals[:len(refs)] {
+		r := refs[k]
+		if r == NoRef {
+			continue
+		}
+		w := v.Row(uint32(r))
+		if w == nil {
+			w = t.words(r)
+		}
+		if w[o] != uint64(x) || w[tagWord]&null != 0 {
+			refs[k] = NoRef
+		}
+	}
+}
+
+// verifyInt is verify for integers.
+func (t *Table) verifyInt(c int, b *batch.Batch, col *batch.Column, refs []Ref) {
+	v := t.rows.View()
+	o := t.l.off[c]
+	for k, r := range refs {
+		if r == NoRef {
+			continue
+		}
+		w := v.Row(uint32(r))
+		if w == nil {
+			w = t.words(r)
+		}
+		i, null := b.Row(k), w[tagWord]>>uint(c)&1 != 0
+		if isNull := col.Null(i); isNull != null || !isNull && w[o] != uint64(col.I64[i]) {
 			refs[k] = NoRef
 		}
 	}
@@ -157,6 +200,9 @@ func (t *Table) verify(c int, b *batch.Batch, col *batch.Column, refs []Ref) {
 
 // findRow looks up the key of physical row i.
 func (t *Table) findRow(b *batch.Batch, cols []int, i int, h uint64) Ref {
+	if t.index.none(h) {
+		return NoRef
+	}
 	p := t.index.Probe(h)
 	for {
 		r := Ref(p.Next())
@@ -225,8 +271,12 @@ func (t *Table) GatherKeys(refs []Ref, dst []batch.Column, n int) {
 func (st *store) gather(c int, refs []Ref, dst *batch.Column, n int) {
 	if st.l.types[c].Layout() == types.LayoutInt && dst.Valid == nil && c < 32 {
 		o, null := st.l.off[c], uint64(1)<<uint(c)
+		v := st.rows.View()
 		for k, r := range refs {
-			w := st.words(r)
+			w := v.Row(uint32(r))
+			if w == nil {
+				w = st.words(r)
+			}
 			if w[tagWord]&null != 0 {
 				refs, n = refs[k:], n+k
 				break

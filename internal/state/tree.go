@@ -19,7 +19,7 @@ import (
 // rest, with 8 added to the length. Inner nodes own copies of the keys they repeat.
 const (
 	nodeHead  = 2
-	nodeWords = 256
+	nodeWords = 512
 	leafWords = 5
 	leafCap   = (nodeWords - nodeHead) / leafWords
 	innerSize = 4
@@ -175,16 +175,18 @@ func (t *tree) drop(tail uint64) {
 	}
 }
 
-// search returns the first of n entries of stride words at w that is not below k.
+// search returns the first of n entries of stride words at w that is not below k. It
+// branches: half of the branches are guessed right, which brings in what comes next.
 func (t *tree) search(w []uint64, n, stride int, k *probeKey) (i int, found bool) {
 	lo, hi := 0, n
+	group, head := k.group, k.head
 	for lo < hi {
 		m := int(uint(lo+hi) >> 1)
 		e := w[nodeHead+m*stride:][:3]
-		less := e[entGroup] < k.group
-		if e[entGroup] == k.group {
-			less = e[entHead] < k.head
-			if e[entHead] == k.head {
+		less := e[entGroup] < group
+		if e[entGroup] == group {
+			less = e[entHead] < head
+			if e[entHead] == head {
 				c := t.compare(e, k)
 				if c == 0 {
 					return m, true
@@ -211,8 +213,12 @@ type path struct {
 // descend returns the leaf for k, or node stop if that is on the way.
 func (t *tree) descend(k *probeKey, up *path, stop uint32) uint32 {
 	p := t.root
+	v := t.nodes.View()
 	for p != stop {
-		w := t.node(p)
+		w := v.Row(p)
+		if w == nil {
+			w = t.node(p)
+		}
 		if w[0]&leafFlag != 0 {
 			break
 		}
