@@ -102,9 +102,7 @@ func (j *join) emitPairs(st *Step, port int, b *batch.Batch, out Emitter) {
 	for c := range me.types {
 		batch.GatherColumn(&o.Cols[me.at+c], &b.Cols[c], p.mine)
 	}
-	for c := range other.types {
-		other.m.gather(&o.Cols[other.at+c], c, p.theirs)
-	}
+	other.m.gatherAll(o.Cols[other.at:], p.theirs)
 	o.N, o.Sel, o.Weights = len(p.mine), nil, p.weights
 	if j.byRow {
 		j.selectOn(st, o)
@@ -182,9 +180,7 @@ func (j *join) flushLone(port int, out Emitter) {
 	}
 	me := &j.sides[port]
 	own := j.lone[port]
-	for c := range own {
-		me.m.gather(&own[c], c, j.loneIDs)
-	}
+	me.m.gatherAll(own, j.loneIDs)
 	b := batch.Batch{Cols: own, N: len(j.loneIDs), Weights: j.loneW}
 	j.emitLoneOf(port, &b, nil, out)
 	j.loneIDs, j.loneW = j.loneIDs[:0], j.loneW[:0]

@@ -28,7 +28,6 @@ type groupTable struct {
 	nullG    uint32 // with intKey: the group of NULL, which byKey does not have
 	rows     []uint32
 	born     []uint32 // with trackBorn: groups made in this step, some of which may be gone
-	fetched  uint64   // keeps the loads of fetch from being left out
 }
 
 // group is the rows that one multimap has of one key.
@@ -225,7 +224,7 @@ func (t *groupTable) findAll(groups []uint32, hashes []uint64, b *batch.Batch, c
 		clear(groups)
 		return groups
 	}
-	t.fetched += t.byKey.First(groups, hashes)
+	t.byKey.First(groups, hashes)
 	if col := oneInt(b, cols); col != nil && t.intKey {
 		t.findInts(groups, hashes, b, col, from)
 		return groups

@@ -8,6 +8,67 @@ import (
 	"github.com/tidemill/tidemill/internal/types"
 )
 
+// gatherRows is how many rows gatherAll looks for once for all columns.
+const gatherRows = 128
+
+// gatherAll is gather for all columns; dst begins with theirs.
+func (s *rowStore) gatherAll(dst []batch.Column, ids []uint32) {
+	words := 0 // columns of one word each
+	for c, f := range s.fields {
+		switch {
+		case s.anyNull || f.layout == types.LayoutNone || f.layout == types.LayoutDec || f.layout == types.LayoutStr || f.layout == types.LayoutIvl:
+			s.gather(&dst[c], c, ids)
+			continue
+		case f.layout == types.LayoutBool:
+			dst[c].U8 = fit(dst[c].U8, len(ids))
+		case f.layout == types.LayoutInt:
+			dst[c].I64 = fit(dst[c].I64, len(ids))
+		case f.layout == types.LayoutFloat:
+			dst[c].F64 = fit(dst[c].F64, len(ids))
+		}
+		dst[c].Valid = nil
+		words++
+	}
+	if words == 0 {
+		return
+	}
+	v := s.pages.View()
+	var rows [gatherRows][]uint64
+	for lo := 0; lo < len(ids); lo += gatherRows {
+		part := ids[lo:min(lo+gatherRows, len(ids))]
+		for k, id := range part {
+			if rows[k] = v.Row(id); rows[k] == nil {
+				rows[k] = s.row(id)
+			}
+		}
+		s.gatherWords(dst, rows[:len(part)], lo)
+	}
+}
+
+// gatherWords writes the columns of one word each, of rows that begin at place lo.
+func (s *rowStore) gatherWords(dst []batch.Column, rows [][]uint64, lo int) {
+	for c, f := range s.fields {
+		switch {
+		case s.anyNull:
+		case f.layout == types.LayoutBool:
+			out := dst[c].U8[lo : lo+len(rows)]
+			for k, w := range rows {
+				out[k] = uint8(w[f.at])
+			}
+		case f.layout == types.LayoutInt:
+			out := dst[c].I64[lo : lo+len(rows)]
+			for k, w := range rows {
+				out[k] = int64(w[f.at])
+			}
+		case f.layout == types.LayoutFloat:
+			out := dst[c].F64[lo : lo+len(rows)]
+			for k, w := range rows {
+				out[k] = math.Float64frombits(w[f.at])
+			}
+		}
+	}
+}
+
 // gather writes column c of the given rows into dst, whose memory is used again.
 func (s *rowStore) gather(dst *batch.Column, c int, ids []uint32) {
 	f := s.fields[c]

@@ -25,44 +25,43 @@ func (v *View) Row(i uint32) []uint64 {
 }
 
 // First writes to found the first candidate for each hash, or 0: what Probe and Next
-// give first. It does for all together what can be, so that the processor need not
+// give first. It does for many together what can be, so that the processor need not
 // wait for the memory of one before it asks for the next. The result means nothing.
 func (x *Index) First(found []uint32, hashes []uint64) uint64 {
-	found = found[:len(hashes)]
 	if len(x.dir) == 0 {
-		clear(found)
+		clear(found[:len(hashes)])
 		return 0
 	}
-	pages, dir, depth := x.slots.pages, x.dir, x.depth&31
-	sum := uint64(0)
-	for _, h := range hashes {
-		pg := pages[dir[uint64(uint32(h))<<depth>>32]]
-		if pg == nil {
-			pg = x.slots.fault(x.pageOf(uint32(h)))
-		}
-		sum += pg[h&indexMask]
-	}
-	for k, h := range hashes {
-		tag := uint32(h)
-		n := dir[uint64(tag)<<depth>>32]
-		pg := pages[n]
-		if len(pg) != indexSlots {
-			continue // cannot be: all are there by now
-		}
-		at := tag & indexMask
-		s := pg[at]
-		for s != 0 && uint32(s>>32) != tag {
-			at = (at + 1) & indexMask
-			if at == tag&indexMask {
-				break // the page is full
+	var homes [firstRows]uint64
+	for len(hashes) > 0 {
+		n := min(len(hashes), firstRows)
+		x.homes(homes[:n], hashes[:n])
+		for k, s := range homes[:n] {
+			if s == 0 || uint32(s>>32) == uint32(hashes[k]) {
+				found[k] = uint32(s)
+				continue
 			}
-			s = pg[at]
-		}
-		found[k] = uint32(s)
-		if s != 0 && uint32(s>>32) != tag {
-			p := x.Probe(h)
+			p := x.Probe(hashes[k])
+			p.at++
 			found[k] = p.Next()
 		}
+		found, hashes = found[n:], hashes[n:]
 	}
-	return sum
+	return homes[0]
+}
+
+// firstRows is how many hashes First takes together.
+const firstRows = 512
+
+// homes writes the slots in which the search for hashes begins.
+func (x *Index) homes(homes, hashes []uint64) {
+	pages, dir, depth := x.slots.pages, x.dir, x.depth&31
+	for k, h := range hashes {
+		n := dir[uint64(uint32(h))<<depth>>32]
+		pg := pages[n]
+		if pg == nil {
+			pg = x.slots.fault(n)
+		}
+		homes[k] = pg[h&indexMask]
+	}
 }
