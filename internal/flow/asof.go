@@ -127,6 +127,7 @@ func (a *asOf) Flush(st *Step, out Emitter) {
 		}
 		nl, nr := ofGroup(ls, g), ofGroup(rs, g)
 		a.flushGroup(g, ls[:nl], rs[:nr], out)
+		st.RestAfter()
 		ls, rs = ls[nl:], rs[nr:]
 	}
 	a.flushPairs(out)
@@ -137,7 +138,7 @@ func (a *asOf) Flush(st *Step, out Emitter) {
 			a.touched[p] = nil
 		}
 	}
-	a.forget()
+	a.forget(st)
 }
 
 // keepTouched is how long a list of changed rows may be that is kept for the next step.
@@ -307,7 +308,7 @@ func (a *asOf) plan(g uint32, t int64) {
 }
 
 // forget drops the rows that the marks have made final.
-func (a *asOf) forget() {
+func (a *asOf) forget(st *Step) {
 	if a.marks == nil || !a.marks.Moved {
 		return
 	}
@@ -322,6 +323,7 @@ func (a *asOf) forget() {
 		} else {
 			a.forgetAhead(g, m)
 		}
+		st.RestAfter()
 	})
 }
 

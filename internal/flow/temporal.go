@@ -127,6 +127,7 @@ func (x *lookup) Flush(st *Step, out Emitter) {
 	x.left.each(func(b *batch.Batch) {
 		if !st.Stopped() {
 			x.block(st, b, out)
+			st.Rest()
 		}
 	})
 	x.left.reset()
