@@ -72,7 +72,7 @@ func (w *World) catchUp(c *client, s *subscriber) {
 			return
 		}
 		if err != nil {
-			w.lose(s, err)
+			w.lose(s, p, err)
 			return
 		}
 		if b == nil || b.N == 0 {
@@ -119,7 +119,7 @@ func (w *World) connect(c *client, s *subscriber) bool {
 		return false
 	}
 	if err != nil {
-		w.lose(s, err)
+		w.lose(s, c.p, err)
 		return false
 	}
 	s.c, s.cur, s.part = c, cur, batch.Digest{}
@@ -127,11 +127,12 @@ func (w *World) connect(c *client, s *subscriber) bool {
 }
 
 // lose looks why a subscriber was cut off. It begins again if it has missed something.
-func (w *World) lose(s *subscriber, err error) {
+func (w *World) lose(s *subscriber, p *proc, err error) {
 	w.note("subscriber of %s: %v", s.name, err)
 	s.c, s.cur = nil, nil
 	var te *types.Error
 	switch {
+	case w.damaged(p, err):
 	case !errors.As(err, &te) || broken(err):
 		w.fail("subscriber of %s: %v", s.name, err)
 	case te.Code == "55000" || te.Code == "22023":

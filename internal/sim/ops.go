@@ -65,6 +65,8 @@ func (w *World) operate() {
 		w.begin(c, "follow", func() { w.follow(c) })
 	case n < 95:
 		w.begin(c, "read", func() { w.read(c) })
+	case w.want.poison && n < 97:
+		w.begin(c, "retry", func() { w.retry(c) })
 	case n < 98:
 		w.begin(c, "flush", func() { w.judge(c, "FLUSH", w.exec(c, "FLUSH")) })
 	default:
@@ -126,6 +128,12 @@ func (w *World) judge(c *client, what string, r result) outcome {
 	if c.s.TxStatus() != 'I' {
 		w.exec(c, "ROLLBACK")
 	}
+	if w.damaged(c.p, r.err) {
+		return unknown
+	}
+	if w.poisoned(r.err) {
+		return refused
+	}
 	var te *types.Error
 	if !errors.As(r.err, &te) || broken(r.err) {
 		w.fail("%s: %v", what, r.err)
@@ -138,7 +146,7 @@ func (w *World) judge(c *client, what string, r result) outcome {
 	case "08007":
 		w.sometimes("client told that the outcome is unknown")
 		return unknown
-	case "57P01", "58000":
+	case "57P01", "58000", "57P02":
 		return unknown
 	case types.CodeSerialization:
 		w.sometimes("transaction refused for a conflict")
@@ -149,7 +157,7 @@ func (w *World) judge(c *client, what string, r result) outcome {
 		return refused
 	case "42P07", "42P01", "2BP01", "42704", "42710": // DDL of others came first
 		return refused
-	case "25P02", "53100":
+	case "25P02", "53100", "58030":
 		return refused
 	}
 	w.fail("%s: unexpected error %s: %v %s", what, te.Code, te, te.Detail)
@@ -343,5 +351,5 @@ func (w *World) feed(c *client) {
 // unread reports whether an error says that a log could not be read to where it must go.
 func unread(err error) bool {
 	text := fmt.Sprint(err)
-	return strings.Contains(text, "its stream ends at") || strings.Contains(text, fabric.ErrUnavailable.Error())
+	return strings.Contains(text, "its stream ends at") || strings.Contains(text, "no space left") || strings.Contains(text, errIO.Error()) || strings.Contains(text, fabric.ErrUnavailable.Error())
 }

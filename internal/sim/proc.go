@@ -81,7 +81,7 @@ func (w *World) startProc() {
 		w.sometimes("two processes at once")
 	}
 	cfg := engine.Config{Logs: logs{w.store, p, w}, Name: pipeline, Workers: 1 + w.IntN(3), StepRows: w.want.stepRows, Linger: w.want.linger,
-		Connectors: w.registry(p), Clock: p.clock, Node: p.name, Logger: slog.New(watch{w, p}),
+		Connectors: w.registry(p), Probe: w.probe(p), Clock: p.clock, Node: p.name, Logger: slog.New(watch{w, p}),
 		Manual: &engine.Manual{
 			Wait:   func() error { return w.wait(p) },
 			Spawn:  func(job func()) { w.spawn(p, "job", job) },
@@ -119,7 +119,6 @@ func (w *World) leader(p *proc, cfg engine.Config) {
 	w.note("leads in epoch %d at step %d", w.chk.epoch, e.Snapshot().Step)
 	p.eng, p.drv = e, d
 	p.node.failed = 0
-	p.faulty = false
 	if e.Snapshot().Step > 1 {
 		w.sometimes("pipeline opened again")
 	}
@@ -151,10 +150,14 @@ func (w *World) opened(p *proc, err error) {
 	if strings.Contains(err.Error(), "there is no checkpoint to go on from") {
 		w.sometimes("trimmed log without a checkpoint")
 		hurt := slices.ContainsFunc(w.nodes, func(n *node) bool { return n.hurt })
-		if len(w.nodes) == 1 && !hurt {
+		if len(w.nodes) == 1 && !hurt && !p.faulty {
 			w.fail("%s cannot open the pipeline: %v", p.name, err)
 		}
 		w.lost = hurt && !slices.ContainsFunc(w.nodes, func(n *node) bool { return n.failed < hopeless }) && !slices.ContainsFunc(w.procs, (*proc).leads)
+		return
+	}
+	if w.damaged(p, err) {
+		w.sometimes("damage found while it opened")
 		return
 	}
 	if !p.faulty && len(w.procs) == 1 || fatal(err) {
@@ -169,9 +172,27 @@ func (w *World) endedWell(p *proc, err error) {
 		w.sometimes("zombie fenced")
 		return
 	}
-	if !p.faulty && len(w.procs) == 1 || fatal(err) {
-		w.fail("%s ended: %v", p.name, err)
+	if w.damaged(p, err) {
+		w.sometimes("damage found while it led")
+		return
 	}
+	if !p.faulty && len(w.procs) == 1 || fatal(err) {
+		w.fail("%s ended: %v", p.name, detail(err))
+	}
+}
+
+// damaged reports whether an error tells of a bit that was turned over on p's disk.
+func (w *World) damaged(p *proc, err error) bool {
+	return p.node != nil && p.node.hurt && strings.Contains(detail(err), "damaged")
+}
+
+// detail is an error with all that it says.
+func detail(err error) string {
+	var te *types.Error
+	if errors.As(err, &te) {
+		return fmt.Sprintf("%v: %s", err, te.Detail)
+	}
+	return fmt.Sprint(err)
 }
 
 // fatal reports whether an error tells of something that must never happen, whatever

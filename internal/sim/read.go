@@ -157,7 +157,7 @@ func (w *World) read(c *client) {
 			return
 		}
 		if r.err != nil {
-			if !c.p.faulty || broken(r.err) {
+			if !w.damaged(c.p, r.err) && (!c.p.faulty || broken(r.err)) {
 				w.fail("%s: %v", text, r.err)
 			}
 			break

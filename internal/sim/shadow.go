@@ -42,6 +42,8 @@ type shadow struct {
 	refused map[int64]bool  // markers that may not come any more
 	views   map[catalog.ID]*digests
 	gone    map[string]bool // logs of sources that were dropped
+	// left holds the rows that steps left out and none has put back, by position.
+	left map[catalog.ID]map[uint64]*batch.Batch
 }
 
 // ckptRecord is a CKPT record of the log.
@@ -99,7 +101,7 @@ type stream struct {
 
 func newShadow(fail func(string, ...any), sometimes func(string)) *shadow {
 	return &shadow{fail: fail, sometimes: sometimes, cat: catalog.New(nil), tables: map[catalog.ID]*content{}, at: map[catalog.ID]uint64{},
-		streams: map[string]*stream{}, where: map[int64]place{}, refused: map[int64]bool{}, views: map[catalog.ID]*digests{}, gone: map[string]bool{}}
+		streams: map[string]*stream{}, where: map[int64]place{}, refused: map[int64]bool{}, views: map[catalog.ID]*digests{}, gone: map[string]bool{}, left: map[catalog.ID]map[uint64]*batch.Batch{}}
 }
 
 // added takes a record that a log has taken.
@@ -193,6 +195,7 @@ func (s *shadow) takeDDL(seq uint64, d *wire.DDL) {
 	for _, gone := range eff.Dropped {
 		delete(s.tables, gone.ID)
 		delete(s.at, gone.ID)
+		delete(s.left, gone.ID)
 		delete(s.streams, sourceLog(gone.ID))
 		s.gone[sourceLog(gone.ID)] = true
 	}
@@ -236,9 +239,16 @@ func (s *shadow) takeStep(st *wire.Step) {
 	if len(st.Late) > 0 {
 		s.sometimes("late row dropped")
 	}
+	left := s.takeLeft(st)
 	for _, r := range st.Ranges {
-		s.takeRange(st.N, r)
+		s.takeRange(st.N, r, left[r.Source])
 	}
+	for id, rows := range left {
+		if len(rows) > 0 {
+			s.fail("step %d leaves out %d rows of source %d that are not in what it takes", st.N, len(rows), id)
+		}
+	}
+	s.takeRetried(st)
 }
 
 // markers notes which operations are in the step.
@@ -262,7 +272,7 @@ func (s *shadow) markers(step uint64, c wire.Change, def *catalog.Relation) {
 }
 
 // takeRange moves a source on.
-func (s *shadow) takeRange(step uint64, r wire.Range) {
+func (s *shadow) takeRange(step uint64, r wire.Range, left map[uint64]bool) {
 	t := s.tables[r.Source]
 	if t == nil {
 		s.fail("step %d takes rows of source %d, which is not there", step, r.Source)
@@ -277,7 +287,7 @@ func (s *shadow) takeRange(step uint64, r wire.Range) {
 		if err := (counting{}).Read(r.From, r.To, bu); err != nil {
 			s.fail("%v", err)
 		}
-		t.apply(s, step, bu.Seal())
+		t.apply(s, step, s.without(step, t, bu.Seal(), r.From, left))
 		return
 	}
 	st := s.streams[sourceLog(r.Source)]
@@ -286,7 +296,7 @@ func (s *shadow) takeRange(step uint64, r wire.Range) {
 			s.fail("step %d takes block %d of %s, which is not durable", step, seq, t.def.Name)
 			return
 		}
-		t.apply(s, step, st.blocks[seq-1].Rows)
+		t.apply(s, step, s.without(step, t, st.blocks[seq-1].Rows, st.blocks[seq-1].First, left))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 var (
 	seeds     = flag.Int("seeds", 300, "how many seeds TestSeeds runs")
 	seedStart = flag.Uint64("seed-start", 1, "the first of them")
+	giveUp    = flag.Int("give-up", 3, "after how many failing seeds the others are not run")
 )
 
 // TestMain lets garbage pile up: worlds are small and many.
@@ -30,10 +31,33 @@ func TestSeeds(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(total)) {
 		t.Logf("%8d  %s", total[name], name)
 	}
+	if *seeds < manySeeds || t.Failed() {
+		return
+	}
+	for _, name := range rarePaths {
+		if total[name] == 0 {
+			t.Errorf("in %d seeds there was never: %s", *seeds, name)
+		}
+	}
 }
 
-// maxFailures is how many seeds may fail before the others are not run.
-const maxFailures = 3
+// manySeeds is how many seeds must reach every rare path.
+const manySeeds = 1000
+
+// rarePaths must be reached now and then, or the simulator does not test what it should.
+var rarePaths = []string{
+	"append duplicated", "append refused", "batch aborted", "bit flipped in manifests", "bit flipped in packs", "checkpoint logged",
+	"client told that the outcome is unknown", "crash after an append was written", "crash at a create of the disk",
+	"crash at a remove of the disk", "crash at a rename of the disk", "crash at a sync of the disk", "crash at a syncdir of the disk",
+	"crash at a write of the disk", "crash before an append", "crash between a manifest and its record in the log",
+	"crash during an append that is under way", "crash while it leads", "crash while it opens the pipeline", "damage found while it led",
+	"error of the disk", "fallback to an older checkpoint", "fallback to the log", "feed of unknown outcome is there",
+	"late append arrived", "late append refused", "late row dropped", "late row of a source dropped", "log trimmed", "no space",
+	"no space for a file", "outage", "pipeline opened again", "power failed", "request known already", "request sent again",
+	"sink delivered again", "stale read", "step of several transactions", "subscriber began again", "subscriber resumed",
+	"transaction refused for a conflict", "trimmed log opened", "two processes at once", "unknown outcome that was written",
+	"write of unknown outcome is there", "zombie fenced",
+}
 
 func runSeeds(t *testing.T, first uint64, n int, opt Options) map[string]int {
 	var next atomic.Int64
@@ -45,7 +69,7 @@ func runSeeds(t *testing.T, first uint64, n int, opt Options) map[string]int {
 			for {
 				k := int(next.Add(1)) - 1
 				mu.Lock()
-				over := k >= n || failed >= maxFailures
+				over := k >= n || failed >= *giveUp
 				mu.Unlock()
 				if over {
 					return

@@ -50,6 +50,7 @@ type World struct {
 	feeders []*feeder
 	targets map[catalog.ID]*target
 	want    shape
+	cured   map[poisonRow]bool
 
 	failure string
 	trace   []string
@@ -71,6 +72,7 @@ type shape struct {
 	outages  bool
 	disks    bool  // there are checkpoints
 	memory   int64 // of state, before it leaves memory; 0: enough
+	poison   bool  // circuits panic on some rows
 }
 
 // Start of the clock: 2026-01-01.
@@ -117,7 +119,7 @@ func Run(seed uint64, opt Options) (*Report, error) {
 }
 
 func newWorld(seed uint64, opt Options) *World {
-	w := &World{seed: seed, opt: opt, rng: rand.New(rand.NewPCG(seed, 0x7469646d696c6c)), now: startMicros, counts: map[string]int{}, targets: map[catalog.ID]*target{}, nextOp: 1}
+	w := &World{seed: seed, opt: opt, rng: rand.New(rand.NewPCG(seed, 0x7469646d696c6c)), now: startMicros, counts: map[string]int{}, targets: map[catalog.ID]*target{}, cured: map[poisonRow]bool{}, nextOp: 1}
 	w.store = newStore(w)
 	w.store.unfenced = opt.Unfenced
 	w.chk = newShadow(w.fail, w.sometimes)
@@ -130,6 +132,7 @@ func newWorld(seed uint64, opt Options) *World {
 		events: 400 + w.IntN(1000), procs: 1 + w.IntN(3), sessions: 1 + w.IntN(3), linger: time.Duration(pickOf(w, -1, 1, 20, 200)) * time.Millisecond,
 		stepRows: pickOf(w, 1, 4, 20, 1000), views: 2 + w.IntN(6), oracle: 2 + w.IntN(6), ddl: pickOf(w, 10, 40, 100), outages: w.IntN(4) == 0, disks: w.IntN(8) > 0, memory: pickOf[int64](w, 0, 0, 256<<10),
 	}
+	w.want.poison = seed%poisonWorlds == 0
 	if opt.Events > 0 {
 		w.want.events = opt.Events
 	}
