@@ -46,7 +46,7 @@ const manySeeds = 1000
 
 // rarePaths must be reached now and then, or the simulator does not test what it should.
 var rarePaths = []string{
-	"append duplicated", "append refused", "batch aborted", "bit flipped in manifests", "bit flipped in packs", "checkpoint logged",
+	"append duplicated", "append refused", "bit flipped in manifests", "bit flipped in packs", "checkpoint logged",
 	"client told that the outcome is unknown", "crash after an append was written", "crash at a create of the disk",
 	"crash at a remove of the disk", "crash at a rename of the disk", "crash at a sync of the disk", "crash at a syncdir of the disk",
 	"crash at a write of the disk", "crash before an append", "crash between a manifest and its record in the log",
