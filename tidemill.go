@@ -41,6 +41,12 @@ type Config struct {
 	// PG, HTTP and NATS are addresses to listen on for PostgreSQL clients, HTTP and
 	// NATS clients, such as "127.0.0.1:8432"; port 0 picks a free one. Empty: none.
 	PG, HTTP, NATS string
+	// MemoryBytes is how much memory the views' state and cached rows may take; the rest is
+	// on the disk. Zero: half of what the machine has or the control group allows.
+	MemoryBytes int64
+	// CheckpointInterval is the time between two checkpoints, which make the next Open
+	// quick. Zero: 10 seconds; negative: the statement CHECKPOINT alone makes them.
+	CheckpointInterval time.Duration
 	// Logf receives what is worth a line in a log. Nil: nothing is logged.
 	Logf func(format string, args ...any)
 }
@@ -84,7 +90,7 @@ func Open(ctx context.Context, cfg Config) (*DB, error) {
 	if cfg.Dir == "" {
 		return nil, errors.New("open tidemill: Config.Dir is empty")
 	}
-	n, err := node.Start(ctx, node.Config{DataDir: cfg.Dir, Workers: cfg.Workers, PG: cfg.PG, HTTP: cfg.HTTP, NATS: cfg.NATS, Logf: cfg.Logf})
+	n, err := node.Start(ctx, node.Config{DataDir: cfg.Dir, Workers: cfg.Workers, MemoryBytes: cfg.MemoryBytes, CheckpointInterval: cfg.CheckpointInterval, PG: cfg.PG, HTTP: cfg.HTTP, NATS: cfg.NATS, Logf: cfg.Logf})
 	if err != nil {
 		return nil, fmt.Errorf("open tidemill: %w", err)
 	}
