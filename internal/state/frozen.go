@@ -175,6 +175,7 @@ func (a *frozenArray) write(m *Memory, to Sink, buf []byte) ([]byte, error) {
 	next := make([]pageLocs, a.pages)
 	copy(next, a.locs)
 	changed := len(a.locs) != a.pages
+	fresh := make(map[uint32]bool, len(a.work)) // pages of which a record is put
 	for _, w := range a.work {
 		for !w.state.CompareAndSwap(frozenWaits, frozenBusy) {
 			runtime.Gosched()
@@ -200,27 +201,27 @@ func (a *frozenArray) write(m *Memory, to Sink, buf []byte) ([]byte, error) {
 		if err != nil {
 			return buf, err
 		}
+		fresh[w.n] = true
 		if full {
 			next[w.n] = pageLocs{base: l}
 		} else {
+			keepPage(to, old)
 			next[w.n].deltas = append(slices.Clip(old.deltas), l)
 		}
 		changed = true
 	}
 	for n := range next {
-		if sparse(to, next[n]) {
-			var err error
-			if next[n].base, buf, err = a.again(m, to, next[n], buf); err != nil {
+		switch {
+		case fresh[uint32(n)]:
+		case sparse(to, next[n]):
+			l, scratch, err := a.again(m, to, next[n], buf)
+			if buf = scratch; err != nil {
 				return buf, err
 			}
-			next[n].deltas = nil
+			next[n] = pageLocs{base: l}
 			changed = true
-		}
-		if l := next[n].base; !l.None() {
-			to.Keep(l)
-		}
-		for _, l := range next[n].deltas {
-			to.Keep(l)
+		default:
+			keepPage(to, next[n])
 		}
 	}
 	if !changed && !a.table.None() && !to.Sparse(a.table.Pack) {
@@ -232,9 +233,18 @@ func (a *frozenArray) write(m *Memory, to Sink, buf []byte) ([]byte, error) {
 	if err != nil {
 		return buf, err
 	}
-	to.Keep(l)
 	a.done, a.table = next, l
 	return buf, nil
+}
+
+// keepPage goes on to use the records of a page.
+func keepPage(to Sink, l pageLocs) {
+	if !l.base.None() {
+		to.Keep(l.base)
+	}
+	for _, d := range l.deltas {
+		to.Keep(d)
+	}
 }
 
 // sparse reports whether a record of the page is in a pack that should be emptied.
