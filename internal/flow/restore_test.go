@@ -138,6 +138,8 @@ func (r *restarted) happen() {
 		if complete {
 			r.image, r.log = image, r.log[r.frozenAt:]
 			r.back.Complete()
+		} else {
+			r.back.Abort()
 		}
 	case 2:
 		r.restart()

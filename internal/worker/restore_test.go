@@ -113,6 +113,8 @@ func restarts(t *testing.T, seed uint64, want []string) {
 			if f.Done(complete); complete {
 				saved, savedAt = s, frozenAt
 				back.Complete()
+			} else {
+				back.Abort()
 			}
 			f = nil
 		case 1:
@@ -122,6 +124,7 @@ func restarts(t *testing.T, seed uint64, want []string) {
 			if f != nil {
 				<-written
 				f.Done(false)
+				back.Abort()
 				f = nil
 			}
 			w.Close()
