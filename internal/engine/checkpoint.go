@@ -31,6 +31,9 @@ const (
 	DefaultReserveBytes = 64 << 20
 	// keptCheckpoints is how many complete ones stay.
 	keptCheckpoints = 2
+	// checkpointRest is how long no checkpoint is written after one: 1/checkpointRest of the
+	// time that it took, so that a slow disk has other things to do too.
+	checkpointRest = 2
 	// maxCheckpointPause bounds the time after a failure before the next attempt.
 	maxCheckpointPause = 5 * time.Minute
 )
@@ -302,7 +305,7 @@ func (l *leader) checkpointComplete(j *ckptJob) {
 	case len(c.next) > 0:
 		l.askForCheckpoint(nil)
 	case interval >= 0:
-		l.scheduleCheckpoint(max(0, interval-took))
+		l.scheduleCheckpoint(max(interval-took, took/checkpointRest))
 	}
 	l.volumeGrew(0)
 }
