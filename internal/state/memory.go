@@ -71,6 +71,10 @@ type coolPage struct {
 	buf []uint64 // nil: it came back, or is gone
 }
 
+// spillOverdraft is how many times the budget may be used while there is no room on the
+// disk for what should leave memory: a full disk is a state that passes.
+const spillOverdraft = 2
+
 // maxSpare is how many pages of one size are kept for use.
 const maxSpare = 64
 
@@ -267,7 +271,14 @@ func (m *Memory) evict(need int64) {
 			m.buf = c.p.appendLines(m.buf[:0], c.buf, c.p.filled(c.buf))
 			l, err := m.back.Spill(m.owner|c.p.id, m.buf)
 			if err != nil {
-				panic(&FaultError{fmt.Errorf("make room in memory: %w", err)})
+				if m.budget.Used() > spillOverdraft*m.budget.Limit() {
+					panic(&FaultError{fmt.Errorf("make room in memory: %w", err)})
+				}
+				c.p.set(c.n, c.buf) // it stays, and is tried again
+				delete(c.p.cool, c.n)
+				m.cooled -= bytes
+				need -= bytes // or all others would be tried as well
+				continue
 			}
 			if c.p.spill == nil {
 				c.p.spill = map[uint32]Loc{}

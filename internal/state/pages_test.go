@@ -251,3 +251,47 @@ func TestDamagedPage(t *testing.T) {
 	}()
 	again.rows.At(4)
 }
+
+// TestNoRoomToSpill has the disk full while memory is short: nothing is lost, and memory
+// shrinks when there is room again; but twice the budget is an error.
+func TestNoRoomToSpill(t *testing.T) {
+	back, budget := statetest.New(), state.NewBudget(100_000)
+	w := newWorld(back, budget, 8)
+	full := true
+	back.Fail = func() error {
+		if full {
+			return errors.New("no space left on device")
+		}
+		return nil
+	}
+	fill := func(rows int) {
+		from := w.rows.Cap()
+		w.rows.Grow(from + rows)
+		for i := from; i < w.rows.Cap(); i++ {
+			w.rows.Edit(uint32(i))[0] = uint64(i + 1)
+		}
+		w.mem.Rest()
+	}
+	fill(2500) // 160,000 bytes
+	if budget.Over() == 0 || back.Spilled() > 0 {
+		t.Fatalf("%d bytes in memory, %d records spilled", budget.Used(), back.Spilled())
+	}
+	full = false
+	w.mem.Rest()
+	if budget.Over() > 0 || back.Spilled() == 0 {
+		t.Fatalf("%d bytes in memory, %d records spilled when there was room", budget.Used(), back.Spilled())
+	}
+	for i := range w.rows.Cap() {
+		if got := w.rows.At(uint32(i))[0]; got != uint64(i+1) {
+			t.Fatalf("row %d is %d", i, got)
+		}
+	}
+	full = true
+	defer func() {
+		var fault *state.FaultError
+		if err, ok := recover().(error); !ok || !errors.As(err, &fault) {
+			t.Fatalf("twice the budget without room on the disk: %v", err)
+		}
+	}()
+	fill(4000)
+}
