@@ -138,16 +138,27 @@ func (x *lookup) Flush(st *Step, out Emitter) {
 func (x *lookup) block(st *Step, b *batch.Batch, out Emitter) {
 	clear(x.matched)
 	x.keys = batch.HashRows(x.keys[:cap(x.keys)], b, x.LeftKeys)
-	for k, h := range x.keys {
-		i := b.Row(k)
-		if anyNull(b, x.LeftKeys, i) {
+	for from := 0; from < len(x.keys); from += probeRows {
+		hashes := x.keys[from:min(from+probeRows, len(x.keys))]
+		heads := x.right.headsOf(x.right.t.findAll(x.right.found, hashes, b, x.LeftKeys, from))
+		x.right.fetch(heads)
+		x.pair(st, b, from, heads, out)
+	}
+	x.emitPairs(st, b, out)
+	if x.Outer {
+		x.emitLone(b, out)
+	}
+}
+
+// pair pairs the rows of b from the from-th on each with the right rows of its key, of
+// which the first are given.
+func (x *lookup) pair(st *Step, b *batch.Batch, from int, heads []uint32, out Emitter) {
+	for k, r := range heads {
+		i := b.Row(from + k)
+		if r == 0 || anyNull(b, x.LeftKeys, i) {
 			continue
 		}
-		g := x.right.t.find(h, b, x.LeftKeys, i)
-		if g == 0 {
-			continue
-		}
-		for r := x.right.group(g).head(); r != 0 && !st.Stopped(); {
+		for r != 0 && !st.Stopped() {
 			w := x.right.row(r)
 			if n := int64(w[rowWeight]); n != 0 {
 				x.mine, x.theirs = append(x.mine, uint32(i)), append(x.theirs, r)
@@ -158,10 +169,6 @@ func (x *lookup) block(st *Step, b *batch.Batch, out Emitter) {
 			}
 			r = next(w)
 		}
-	}
-	x.emitPairs(st, b, out)
-	if x.Outer {
-		x.emitLone(b, out)
 	}
 }
 
