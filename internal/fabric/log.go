@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -90,7 +91,16 @@ func (l *Log) create(ctx context.Context, cfg LogConfig) (jetstream.Stream, erro
 		if l.f.storeStopped() {
 			return nil, fmt.Errorf("%w: the store is closed", ErrUnavailable)
 		}
-		return nil, fmt.Errorf("%w: %s is there but the server could not read it", ErrDamaged, dir)
+		unborn, err := unborn(dir)
+		if err != nil {
+			return nil, err
+		}
+		if !unborn {
+			return nil, fmt.Errorf("%w: %s is there but the server could not read it", ErrDamaged, dir)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return nil, err
+		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
@@ -109,6 +119,38 @@ func (l *Log) create(ctx context.Context, cfg LogConfig) (jetstream.Stream, erro
 		AllowAtomicPublish: true,
 		Metadata:           map[string]string{metaName: l.name},
 	})
+}
+
+// unborn reports whether a stream's directory is what is left of a process that died while
+// the server was making the stream: it has no settings, which are written last, and has
+// never held a record.
+func unborn(dir string) (bool, error) {
+	settings := 0
+	for _, name := range []string{"meta.inf", "meta.sum"} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err == nil && info.Size() > 0 {
+			settings++
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, err
+		}
+	}
+	if settings == 2 {
+		return false, nil
+	}
+	blocks, err := os.ReadDir(filepath.Join(dir, "msgs"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	for _, b := range blocks { // and an index, which says nothing of its own
+		if !strings.HasSuffix(b.Name(), ".blk") {
+			continue
+		}
+		info, err := b.Info()
+		if err != nil || info.Size() > 0 {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // raise makes an existing stream at least as strong as cfg asks for.

@@ -192,6 +192,48 @@ func TestDamagedLogIsNotReplacedByAnEmptyOne(t *testing.T) {
 	}
 }
 
+// TestLogThatWasBeingMade has the process die while the server makes a stream, at each
+// moment between its directory and its settings: the log is made then.
+func TestLogThatWasBeingMade(t *testing.T) {
+	for name, die := range map[string]func(dir string) error{
+		"no settings": func(dir string) error { return errors.Join(os.Remove(dir+"/meta.inf"), os.Remove(dir+"/meta.sum")) },
+		"empty settings": func(dir string) error {
+			return errors.Join(os.Truncate(dir+"/meta.inf", 0), os.Remove(dir+"/meta.sum"))
+		},
+		"no checksum":      func(dir string) error { return os.Remove(dir + "/meta.sum") },
+		"only a directory": func(dir string) error { return errors.Join(os.RemoveAll(dir), os.Mkdir(dir, 0o700)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			f := startIn(t, dir, nil)
+			openLog(t, f, "l")
+			stream := f.internalStreamDir("TM_l")
+			f.Close(context.Background())
+			if err := die(stream); err != nil {
+				t.Fatal(err)
+			}
+			f = startIn(t, dir, nil)
+			log := openLog(t, f, "l")
+			mustAppend(t, log, 0, "a")
+			if got := contents(t, log); got != "1:a" {
+				t.Errorf("log has %q", got)
+			}
+		})
+	}
+	dir := t.TempDir()
+	f := startIn(t, dir, nil)
+	mustAppend(t, openLog(t, f, "l"), 0, "a")
+	meta := f.internalStreamDir("TM_l") + "/meta.inf"
+	f.Close(context.Background())
+	if err := os.Remove(meta); err != nil {
+		t.Fatal(err)
+	}
+	f = startIn(t, dir, nil)
+	if _, err := f.OpenLog(context.Background(), "l", LogConfig{}); !errors.Is(err, ErrDamaged) {
+		t.Fatalf("a log that had a record and has no settings: %v, want ErrDamaged", err)
+	}
+}
+
 func TestTrimKeepsThePlace(t *testing.T) {
 	dir, ctx := t.TempDir(), context.Background()
 	f := startIn(t, dir, nil)
