@@ -19,6 +19,7 @@ type gated struct {
 	gate map[string]chan struct{} // by sink; nil: open
 	fail map[string]int           // how many deliveries fail behind the target
 	got  map[string][]string
+	came int // steps that came to a gate
 }
 
 func (g *gated) system() connector.System {
@@ -38,6 +39,7 @@ func (s *gatedSink) Run(ctx context.Context, from connector.Outlet) error {
 		}
 		s.g.mu.Lock()
 		gate := s.g.gate[s.name]
+		s.g.came++
 		s.g.mu.Unlock()
 		if gate != nil {
 			select {
@@ -155,6 +157,7 @@ func TestSinksWaitForRoom(t *testing.T) {
 	b := start(t, newMemLogs(), func(cfg *Config) { cfg.Connectors, cfg.Room = connector.NewRegistry(g.system()), d.room })
 	c := b.client()
 	c.exec("CREATE TABLE t (a INT); CREATE SINK s FROM t WITH (connector = 'gated'); INSERT INTO t VALUES (1)")
+	waitUntil(t, "the first row is at the gate", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.came == 1 })
 	c.exec("INSERT INTO t VALUES (2)")
 	d.state.Store(&fabric.NoSpaceError{Dir: "/data"})
 	close(g.gate["s"])
