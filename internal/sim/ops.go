@@ -63,10 +63,10 @@ func (w *World) operate() {
 		}
 	case n < 88:
 		w.begin(c, "follow", func() { w.follow(c) })
+	case n < 92 && w.want.poison:
+		w.begin(c, "retry", func() { w.retry(c) })
 	case n < 95:
 		w.begin(c, "read", func() { w.read(c) })
-	case w.want.poison && n < 97:
-		w.begin(c, "retry", func() { w.retry(c) })
 	case n < 98:
 		w.begin(c, "flush", func() { w.judge(c, "FLUSH", w.exec(c, "FLUSH")) })
 	default:
@@ -140,7 +140,7 @@ func (w *World) judge(c *client, what string, r result) outcome {
 		return unknown
 	}
 	if te.Code == types.CodeInternal && c.p.faulty && unread(te) {
-		return refused
+		return unknown
 	}
 	switch te.Code {
 	case "08007":
@@ -351,5 +351,5 @@ func (w *World) feed(c *client) {
 // unread reports whether an error says that a log could not be read to where it must go.
 func unread(err error) bool {
 	text := fmt.Sprint(err)
-	return strings.Contains(text, "its stream ends at") || strings.Contains(text, "no space left") || strings.Contains(text, errIO.Error()) || strings.Contains(text, fabric.ErrUnavailable.Error())
+	return strings.Contains(text, "its stream ends at") || strings.Contains(text, "the log was read up to") || strings.Contains(text, "no space left") || strings.Contains(text, errIO.Error()) || strings.Contains(text, fabric.ErrUnavailable.Error())
 }

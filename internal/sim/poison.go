@@ -18,7 +18,7 @@ import (
 // log says is held against what poison is, and every replay would meet what it left in.
 const (
 	poisonWorlds = 4
-	poisonRows   = 19
+	poisonRows   = 11
 	poisonText   = "a row of poison"
 )
 
@@ -76,6 +76,7 @@ func (w *World) retry(c *client) {
 	if def == nil || len(w.chk.left[def.ID]) == 0 {
 		return
 	}
+	w.sometimes("retry tried")
 	left := w.chk.left[def.ID]
 	at := pickOf(w, slices.Sorted(maps.Keys(left))...)
 	if w.IntN(2) == 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/engine"
+	"github.com/tidemill/tidemill/internal/fabric"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/types"
 )
@@ -158,6 +159,10 @@ func (w *World) opened(p *proc, err error) {
 	}
 	if w.damaged(p, err) {
 		w.sometimes("damage found while it opened")
+		return
+	}
+	if errors.Is(err, fabric.ErrTrimmed) && len(w.nodes) > 1 {
+		w.sometimes("log trimmed by another process while it was opened")
 		return
 	}
 	if !p.faulty && len(w.procs) == 1 || fatal(err) {

@@ -239,7 +239,7 @@ func (w *World) event() {
 	case n < 107 && w.want.outages && !w.quiet && !w.store.outage:
 		w.store.outage = true
 		w.sometimes("outage")
-	case n < 112 && w.store.outage:
+	case n >= 109 && n < 112 && w.store.outage:
 		w.store.outage = false
 	case n < 300:
 		w.operate()
