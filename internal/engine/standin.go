@@ -10,6 +10,8 @@ import (
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/state"
+	"github.com/tidemill/tidemill/internal/types"
 	"github.com/tidemill/tidemill/internal/worker"
 )
 
@@ -34,12 +36,23 @@ func (l *leader) recompute(ctx context.Context) (failed error) {
 		}
 	}()
 	if err := st.lead.follow(ctx, base, last); err != nil {
-		return fmt.Errorf("compute up to step %d again: %w", l.coord.CommittedStep(), err)
+		return l.notRecomputed(err)
 	}
 	l.work, st.lead.work = st.lead.work, worker.New(1)
 	l.work.Bound(l.e.cfg.MemoryBytes, func() bool { return l.e.ctx.Err() != nil })
 	l.e.cfg.Logger.Info("the views are as of the last step again", "pipeline", l.e.cfg.Name, "step", l.coord.CommittedStep(), "took", time.Since(start))
 	return nil
+}
+
+// notRecomputed is the error if the circuits cannot be brought back. The next start of the
+// pipeline tries it again.
+func (l *leader) notRecomputed(err error) error {
+	var fault *state.FaultError
+	var te *types.Error
+	if errors.As(err, &fault) || errors.As(err, &te) || l.e.ctx.Err() != nil {
+		return fmt.Errorf("compute up to step %d again: %w", l.coord.CommittedStep(), err)
+	}
+	return &types.Error{Code: "58000", Message: "the pipeline has stopped", Detail: fmt.Sprintf("It could not compute up to step %d again: %v", l.coord.CommittedStep(), err)}
 }
 
 // settleCheckpoint waits for the writer of a checkpoint that is under way, whose circuits
@@ -111,7 +124,13 @@ func (l *leader) follow(ctx context.Context, base *keptCheckpoint, last uint64) 
 	if base != nil {
 		from = base.logSeq + 1
 	}
-	tail, err := l.e.readTail(ctx, from)
+	var tail *logTail
+	err := l.e.upTo(ctx, last, func() (at uint64, err error) {
+		if tail, err = l.e.readTail(ctx, from); err != nil {
+			return 0, err
+		}
+		return max(tail.last, from-1), nil
+	})
 	if err != nil {
 		return err
 	}
@@ -131,17 +150,53 @@ func (l *leader) follow(ctx context.Context, base *keptCheckpoint, last uint64) 
 	l.noteTicks()
 	l.hashCircuits()
 	l.refresh(l.everything())
-	err = l.e.log.Read(ctx, l.from, func(r fabric.Record) error {
-		if r.Seq > last {
-			return errEnough
+	return l.e.upTo(ctx, last, func() (uint64, error) {
+		at, _ := l.coord.Last()
+		var failed error // of a record: it may be applied by half
+		err := l.e.log.Read(ctx, at+1, func(r fabric.Record) error {
+			if r.Seq > last {
+				return errEnough
+			}
+			failed = l.replayRecord(ctx, r)
+			return failed
+		})
+		switch {
+		case failed != nil:
+			return 0, fmt.Errorf("%w: %w", errHalf, failed)
+		case errors.Is(err, errEnough):
+			err = nil
 		}
-		return l.replayRecord(ctx, r)
+		at, _ = l.coord.Last()
+		return at, err
 	})
-	if err != nil && !errors.Is(err, errEnough) {
-		return err
+}
+
+const (
+	// maxReads is how often the log is read for records that are there for sure.
+	maxReads = 20
+	// firstReadPause is before the second time; each pause is longer than the one before.
+	firstReadPause = 10 * time.Millisecond
+)
+
+// errHalf says that a record of the log was read and could not be applied.
+var errHalf = errors.New("replay")
+
+// upTo calls read, which reads on in the log and returns how far it has come, until that
+// is the record last. A log may give less than it has for a while, or nothing.
+func (e *Engine) upTo(ctx context.Context, last uint64, read func() (uint64, error)) error {
+	for n := 1; ; n++ {
+		at, err := read()
+		switch {
+		case err == nil && at >= last:
+			return nil
+		case err == nil:
+			err = fmt.Errorf("the log was read up to record %d, the last one is %d", at, last)
+		case errors.Is(err, errHalf) || !errors.Is(err, fabric.ErrUnavailable):
+			return err
+		}
+		if n == maxReads || ctx.Err() != nil {
+			return err
+		}
+		e.sleep(ctx, time.Duration(n)*firstReadPause)
 	}
-	if at, _ := l.coord.Last(); at != last {
-		return fmt.Errorf("the log was read up to record %d, the last one is %d", at, last)
-	}
-	return nil
 }
