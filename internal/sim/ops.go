@@ -39,6 +39,10 @@ func (w *World) operate() {
 		return
 	}
 	c := idle[w.IntN(len(idle))]
+	if w.want.poison && len(w.sourcesWithPoison()) > 0 && w.IntN(retryOften) == 0 {
+		w.begin(c, "retry", func() { w.retry(c) })
+		return
+	}
 	n := w.IntN(1000)
 	if n < w.want.ddl {
 		w.begin(c, "ddl", func() { w.define(c) })
@@ -63,8 +67,6 @@ func (w *World) operate() {
 		}
 	case n < 88:
 		w.begin(c, "follow", func() { w.follow(c) })
-	case n < 92 && w.want.poison:
-		w.begin(c, "retry", func() { w.retry(c) })
 	case n < 95:
 		w.begin(c, "read", func() { w.read(c) })
 	case n < 98:

@@ -69,22 +69,35 @@ func (w *World) poisoned(err error) bool {
 	return true
 }
 
+// sourcesWithPoison lists those of which rows are left out.
+func (w *World) sourcesWithPoison() []*catalog.Relation {
+	var out []*catalog.Relation
+	for _, def := range w.chk.cat.Relations() {
+		if len(w.chk.left[def.ID]) > 0 {
+			out = append(out, def)
+		}
+	}
+	return out
+}
+
+// retryOften is one of how many operations puts rows back while there are some.
+const retryOften = 6
+
 // retry puts a row back that was left out, after a cure or without one.
 func (w *World) retry(c *client) {
-	source := pickOf(w, "src", "gen")
-	def := w.chk.cat.Lookup([]string{"public"}, "", source)
-	if def == nil || len(w.chk.left[def.ID]) == 0 {
+	sources := w.sourcesWithPoison()
+	if len(sources) == 0 {
 		return
 	}
-	w.sometimes("retry tried")
+	def := pickOf(w, sources...)
 	left := w.chk.left[def.ID]
 	at := pickOf(w, slices.Sorted(maps.Keys(left))...)
 	if w.IntN(2) == 0 {
 		w.cured[markerOf(def, left[at], 0)] = true
 	}
-	text := fmt.Sprintf("CALL tidemill.retry('%s', %d)", source, at)
+	text := fmt.Sprintf("CALL tidemill.retry('%s', %d)", def.Name, at)
 	if w.IntN(3) == 0 {
-		text = fmt.Sprintf("CALL tidemill.retry('%s')", source)
+		text = fmt.Sprintf("CALL tidemill.retry('%s')", def.Name)
 	}
 	r := w.exec(c, text)
 	var te *types.Error
