@@ -15,6 +15,7 @@ type node struct {
 	disk   *diskmodel.Disk
 	user   *proc
 	hurt   bool // a bit was turned over
+	damage int  // how often a process has met a bit that was turned over
 	failed int  // how often no process could open the pipeline here
 }
 

@@ -159,6 +159,7 @@ func (w *World) opened(p *proc, err error) {
 	}
 	if w.damaged(p, err) {
 		w.sometimes("damage found while it opened")
+		w.giveUp(p)
 		return
 	}
 	if errors.Is(err, fabric.ErrTrimmed) && len(w.nodes) > 1 {
@@ -179,10 +180,19 @@ func (w *World) endedWell(p *proc, err error) {
 	}
 	if w.damaged(p, err) {
 		w.sometimes("damage found while it led")
+		w.giveUp(p)
 		return
 	}
 	if !p.faulty && len(w.procs) == 1 || fatal(err) {
 		w.fail("%s ended: %v", p.name, detail(err))
+	}
+}
+
+// giveUp ends the run if damage is met again and again: the last checkpoint of a trimmed
+// log is not put aside, so that each process that opens it comes as far as the one before.
+func (w *World) giveUp(p *proc) {
+	if p.node.damage++; p.node.damage >= 2*hopeless && !slices.ContainsFunc(w.procs, (*proc).leads) {
+		w.lost = true
 	}
 }
 
