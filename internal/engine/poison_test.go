@@ -362,42 +362,6 @@ func TestTooMuchInOneStep(t *testing.T) {
 	}
 }
 
-// TestQuarantineOutlivesTheStream trims the block that a row came in.
-func TestQuarantineOutlivesTheStream(t *testing.T) {
-	logs, disk := newMemLogs(), newDisk()
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	logs.clock = func() time.Time { return now }
-	p := &poison{}
-	config := []func(*Config){p.on, on(disk), func(c *Config) { c.Clock = logs.clock }}
-	b := start(t, logs, config...)
-	c := b.client()
-	c.exec(`CREATE SOURCE s (k INT, name TEXT) WITH (connector = 'pushed', retention = '1 hour'); CREATE TABLE other (n INT)`)
-	c.exec(`CREATE MATERIALIZED VIEW v AS SELECT count(*) AS c, sum(k) AS s FROM s`)
-	p.set(5)
-	b.fill("s", 0, 10)
-	c.exec(`FLUSH`)
-	c.want(`SELECT * FROM v`, "9, 40")
-	now = now.Add(2 * time.Hour)
-	for i := range 4 {
-		b.fill("s", int64(100+i), 1)
-		c.exec(`FLUSH; INSERT INTO other VALUES (1); CHECKPOINT`)
-		b.tidied()
-	}
-	c.want(`SELECT count(*) FROM s WHERE k < 100`, "0") // they are gone
-	b = b.restart(logs, config...)
-	c = b.client()
-	if got := b.quarantine(); len(got) != 1 || !strings.HasSuffix(got[0], "(5, n5)") {
-		t.Fatalf("in quarantine: %q", got)
-	}
-	p.set()
-	c.exec(`CALL tidemill.retry('s', 5)`)
-	c.want(`SELECT * FROM v`, "14, 451")
-	b.wantQuarantine()
-	b = b.restart(logs, config...)
-	b.client().want(`SELECT * FROM v`, "14, 451")
-	b.wantQuarantine()
-}
-
 // TestPoisonDuringACheckpoint fails a step while a checkpoint is under way, again and again.
 func TestPoisonDuringACheckpoint(t *testing.T) {
 	logs, disk := newMemLogs(), newDisk()
@@ -467,26 +431,4 @@ func TestPoisonInGeneratedRows(t *testing.T) {
 	c.exec(`CALL tidemill.retry('g', 1234)`)
 	c.want(`SELECT count(*), sum(n) FROM g`, fmt.Sprintf("4999, %d", 5000*4999/2-4001))
 	c.want(`SELECT * FROM v`, fmt.Sprintf("4999, %d", 5000*4999/2-4001))
-}
-
-// TestRetryOfARecordThatWasNoRow cannot be.
-func TestRetryOfARecordThatWasNoRow(t *testing.T) {
-	b := start(t, newMemLogs())
-	c := b.client()
-	c.exec(`CREATE SOURCE s (k INT, name TEXT) WITH (connector = 'pushed'); CREATE TABLE t (n INT)`)
-	if _, err := b.src.to(t, "s").Append(t.Context(), connector.Block{Bad: []connector.Bad{{Data: []byte("{"), Reason: "not JSON"}}}); err != nil {
-		t.Fatal(err)
-	}
-	c.exec(`FLUSH`)
-	c.fails(`CALL tidemill.retry('s', 0)`, "0A000", "was never a row")
-	c.fails(`CALL tidemill.retry('s', 1)`, "22023", "no row at position 1")
-	c.fails(`CALL tidemill.retry('s', -1)`, "22023", "no row")
-	c.fails(`CALL tidemill.retry('t', 1)`, "42809", "is not a source")
-	c.fails(`CALL tidemill.retry('u', 1)`, "42P01", "does not exist")
-	c.fails(`CALL tidemill.retry()`, "42883", "with 0 arguments")
-	c.fails(`CALL tidemill.retry(NULL)`, "22004", "null")
-	c.fails(`CALL other(1)`, "42883", "procedure other does not exist")
-	c.exec(`CALL tidemill.retry('s')`)
-	c.exec(`BEGIN`)
-	c.fails(`CALL tidemill.retry('s')`, "25001", "transaction block")
 }
