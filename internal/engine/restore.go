@@ -78,7 +78,17 @@ func (e *Engine) recover(ctx context.Context) error {
 	}
 	e.newLeader(e.cfg.Workers)
 	e.lead.ckpt.changed = true
-	return e.lead.replay(ctx, tail)
+	return e.lead.replayAll(ctx, tail)
+}
+
+// replayAll is replay, of which state that cannot be read back is an error.
+func (l *leader) replayAll(ctx context.Context, tail *logTail) (failed error) {
+	defer func() {
+		if v := recover(); v != nil {
+			failed = faultOf(v)
+		}
+	}()
+	return l.replay(ctx, tail)
 }
 
 // noWayBack is the error if nothing that is kept is enough to go on.
