@@ -45,6 +45,9 @@ func (l *leader) noteFault(err error) error {
 	bad := l.ckpt.kept[0]
 	if first, _, lerr := l.e.log.Bounds(l.e.ctx); len(l.ckpt.kept) == 1 && (lerr != nil || first > 1) {
 		l.e.cfg.Logger.Error("the checkpoint is damaged, and it is the last", "pipeline", l.e.cfg.Name, "step", bad.step, "manifest", bad.hash, "err", err)
+		if _, err := l.e.redo(bad, err); err != nil {
+			l.e.cfg.Logger.Error("note what is damaged", "pipeline", l.e.cfg.Name, "err", err)
+		}
 		return te
 	}
 	l.e.cfg.Logger.Error("the checkpoint is damaged", "pipeline", l.e.cfg.Name, "step", bad.step, "manifest", bad.hash, "err", err)

@@ -50,6 +50,7 @@ func (e *Engine) recover(ctx context.Context) error {
 		}
 	}
 	var failed error // of the newest that could not be used
+	damaged := map[ckpt.Hash]error{}
 	for i, c := range entries {
 		err := e.recoverFrom(ctx, c, tail, first)
 		if err == nil {
@@ -63,9 +64,13 @@ func (e *Engine) recover(ctx context.Context) error {
 		if failed == nil {
 			failed = fmt.Errorf("checkpoint of step %d: %w", c.Step, err)
 		}
+		damaged[c.Hash] = err
 		e.forget()
 	}
 	if first > 1 {
+		if done, err := e.recoverAnew(ctx, entries, damaged, tail, first); done || err != nil {
+			return err
+		}
 		return noWayBack(first, failed)
 	}
 	if failed != nil {
@@ -233,7 +238,11 @@ func (e *Engine) forget() {
 // restore makes the state what it was at the checkpoint.
 func (l *leader) restore(ctx context.Context, m ckpt.Manifest, tail *logTail) error {
 	l.e.recovery.phase(phaseRestore)
-	r := restorer{l: l, m: m, rebuilt: map[catalog.ID]bool{}}
+	redo, err := l.e.damagedCircuits(m.Step)
+	if err != nil {
+		return err
+	}
+	r := restorer{l: l, m: m, rebuilt: map[catalog.ID]bool{}, redo: redo}
 	cat, err := r.image(objectCatalog)
 	if err != nil {
 		return err
@@ -279,6 +288,7 @@ type restorer struct {
 	l       *leader
 	m       ckpt.Manifest
 	rebuilt map[catalog.ID]bool // views that were filled anew
+	redo    map[string]bool     // circuits whose state is damaged
 }
 
 // image reads the image of an object.
@@ -412,6 +422,9 @@ func (r *restorer) view(ctx context.Context, rel *relation) (err error) {
 				l.exempt[def.ID] = true
 			}
 		}
+	}
+	if why == nil && r.redo[def.Key()] {
+		why = errors.New("its state in the checkpoint is damaged")
 	}
 	if _, ok := r.m.Objects[objectName(kindCircuit, def.ID)]; why == nil && !ok {
 		why = errors.New("the checkpoint has no state of it")

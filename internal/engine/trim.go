@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -102,6 +103,7 @@ func checkRetention(def *catalog.Relation, conn any) error {
 // trimming is what is to be removed after a checkpoint.
 type trimming struct {
 	keep     []ckpt.Hash
+	kept     []keptCheckpoint
 	logBelow uint64 // 0: nothing of the log
 	sources  []sourceTrim
 }
@@ -131,7 +133,7 @@ func (l *leader) tidy() {
 // trimming says what may go now. With one checkpoint alone the log stays whole, since
 // it is what there is if that checkpoint turns out damaged.
 func (l *leader) trimming() trimming {
-	var t trimming
+	t := trimming{kept: slices.Clone(l.ckpt.kept)}
 	for _, k := range l.ckpt.kept {
 		t.keep = append(t.keep, k.hash)
 	}
@@ -165,6 +167,9 @@ func (l *leader) trimming() trimming {
 // none is tried over sources that have lost theirs.
 func (e *Engine) trim(ctx context.Context, t trimming) error {
 	if _, err := e.store.Prune(t.keep...); err != nil {
+		return err
+	}
+	if err := e.forgetRedo(t.kept); err != nil {
 		return err
 	}
 	if t.logBelow <= 1 {
