@@ -312,7 +312,7 @@ func TestSystemTables(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	n := start(t, config(t.TempDir()))
 	traffic(t, n)
-	query(t, n, "CREATE TABLE notes (at timestamp, WATERMARK FOR at AS at) APPEND ONLY; INSERT INTO notes VALUES ('2026-01-01')")
+	query(t, n, "CREATE TABLE notes (at timestamp, WATERMARK FOR at AS at) APPEND ONLY; INSERT INTO notes VALUES ('2026-01-01'); CHECKPOINT")
 	docs, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
