@@ -1,7 +1,7 @@
 # Everything here needs Go alone, unless it says otherwise.
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race prove bench bench-nexmark fmt
+.PHONY: build test race sim powercut prove soak bench bench-nexmark fmt
 
 build: ## the one binary, in bin/tidemill
 	go build -trimpath -ldflags "-s -w" -o bin/tidemill ./cmd/tidemill
@@ -10,10 +10,19 @@ test: ## all tests, from nothing
 	go test -timeout 10m $(GOTESTFLAGS) ./...
 
 race: ## the concurrent packages under the race detector (needs a C compiler)
-	CGO_ENABLED=1 go test -race ./internal/fabric ./internal/ckpt/... ./internal/worker ./internal/engine ./internal/pgserver ./internal/httpapi ./internal/node .
+	CGO_ENABLED=1 go test -race ./internal/fabric ./internal/ckpt/... ./internal/state ./internal/worker ./internal/engine ./internal/pgserver ./internal/httpapi ./internal/node .
+
+sim: ## 10,000 histories of the engine over a log and a disk that do their worst, and the mutations that they must find
+	go test -count=1 -timeout 20m -run TestSeeds ./internal/sim -seeds $(or $(SEEDS),10000) -seed-start $(or $(SEED_START),1)
+	go test -count=1 -timeout 10m -tags mutants -run TestMutants ./internal/sim
+
+powercut: ## the power goes while a node works on a file system that forgets what was not synced (needs root and FUSE)
+	cd internal/e2e/powercut && go vet ./... && go test -count=1 -v ./...
 
 prove: ## the long proofs: 200 rounds of kill -9, ten minutes of random SQL against PostgreSQL, random circuits, Nexmark's answers
-	TIDEMILL_PROVE=1 go test -count=1 -timeout 60m -run 'Kill|Random|Circuits' ./internal/e2e ./internal/sqltest ./internal/flow ./internal/engine
+	TIDEMILL_PROVE=1 go test -count=1 -timeout 60m -run 'Kill|Failpoints|Linearizable|Random|Circuits' ./internal/e2e ./internal/sqltest ./internal/flow ./internal/engine
+	go test -count=1 -timeout 30m ./internal/engine -checkpoints
+	cd internal/e2e/powercut && TIDEMILL_PROVE=1 go test -count=1 -timeout 60m ./...
 	TIDEMILL_PROVE=1 go test -count=1 -timeout 60m -run 'Postgres|Oracle|SameDigest' ./bench/nexmark
 
 soak: ## 50 million events through every kind of query whose state is bounded
