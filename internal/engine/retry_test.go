@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,8 +17,8 @@ import (
 // TestQuarantineOutlivesTheStream trims the block that a row came in.
 func TestQuarantineOutlivesTheStream(t *testing.T) {
 	logs, disk := newMemLogs(), newDisk()
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	logs.clock = func() time.Time { return now }
+	var later atomic.Int64
+	logs.clock = func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(later.Load())) }
 	p := &poison{}
 	config := []func(*Config){p.on, on(disk), func(c *Config) { c.Clock = logs.clock }}
 	b := start(t, logs, config...)
@@ -28,7 +29,7 @@ func TestQuarantineOutlivesTheStream(t *testing.T) {
 	b.fill("s", 0, 10)
 	c.exec(`FLUSH`)
 	c.want(`SELECT * FROM v`, "9, 40")
-	now = now.Add(2 * time.Hour)
+	later.Store(int64(2 * time.Hour))
 	for i := range 4 {
 		b.fill("s", int64(100+i), 1)
 		c.exec(`FLUSH; INSERT INTO other VALUES (1); CHECKPOINT`)
