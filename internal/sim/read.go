@@ -251,7 +251,7 @@ func (w *World) sameView(p *proc, def *catalog.Relation, step uint64, sum batch.
 // oracle computes a view from the committed tables and compares.
 func (w *World) oracle(p *proc, snap *engine.Snapshot, def *catalog.Relation) {
 	v := viewByName(def.Name)
-	if v == nil || v.check == replay {
+	if v == nil || v.check == replay || v.name == "v_recent" && w.chk.made {
 		return
 	}
 	want, err := w.compute(snap.Catalog, def, 0)

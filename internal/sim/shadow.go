@@ -31,6 +31,7 @@ type shadow struct {
 	epoch   uint64
 	step    uint64
 	now     int64 // of the step
+	made    bool  // there was a command since the step: what it made may be of a later time
 	cat     *catalog.Catalog
 	ckpts   []ckptRecord
 	pending []wire.Change // of TX records before their STEP
@@ -178,7 +179,7 @@ func (s *shadow) takeDDL(seq uint64, d *wire.DDL) {
 		s.fail("log record %d: %s: %v", seq, d.SQL, err)
 		return
 	}
-	s.cat = next
+	s.cat, s.made = next, true
 	for _, id := range eff.Created {
 		def := next.ByID(id)
 		switch {
@@ -216,7 +217,7 @@ func (s *shadow) takeStep(st *wire.Step) {
 	if st.Now < s.now {
 		s.fail("step %d is of time %d, the one before of %d", st.N, st.Now, s.now)
 	}
-	s.step, s.now = st.N, st.Now
+	s.step, s.now, s.made = st.N, st.Now, false
 	changes := append(s.pending, st.Changes...)
 	s.pending = nil
 	txs := map[uint64]bool{}

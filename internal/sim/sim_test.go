@@ -15,6 +15,7 @@ import (
 var (
 	seeds     = flag.Int("seeds", 300, "how many seeds TestSeeds runs")
 	seedStart = flag.Uint64("seed-start", 1, "the first of them")
+	flips     = flag.Int("flips", 0, "in how many of 1000 deaths of a process a bit of its disk turns over; 0: the seed says")
 	giveUp    = flag.Int("give-up", 3, "after how many failing seeds the others are not run")
 )
 
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 
 // TestSeeds runs seeds one after the other, as many at a time as there are processors.
 func TestSeeds(t *testing.T) {
-	total := runSeeds(t, *seedStart, *seeds, Options{})
+	total := runSeeds(t, *seedStart, *seeds, Options{Flips: *flips})
 	for _, name := range slices.Sorted(maps.Keys(total)) {
 		t.Logf("%8d  %s", total[name], name)
 	}

@@ -25,6 +25,9 @@ type Options struct {
 	Events int
 	// Trace keeps the last events for Failure.
 	Trace bool
+	// Flips is in how many of 1000 deaths of a process a bit of its disk turns over. Zero:
+	// the seed says.
+	Flips int
 	// Unfenced is a mutation: the logs do not look at what an append expects.
 	Unfenced bool
 }
@@ -140,6 +143,9 @@ func newWorld(seed uint64, opt Options) *World {
 		w.want.linger = -1
 	}
 	w.store.faults = w.drawFaults()
+	if opt.Flips > 0 {
+		w.store.faults.flipped = opt.Flips
+	}
 	for range w.want.procs {
 		w.nodes = append(w.nodes, &node{disk: diskmodel.New(w.IntN)})
 	}
@@ -160,7 +166,7 @@ func (w *World) drawFaults() faults {
 	}
 	return faults{unavailable: rate(60), never: rate(60), later: rate(80), written: rate(80), crashBefore: rate(15), crashAfter: rate(20),
 		crashLater: rate(20), duplicate: rate(60), stale: rate(100), readFails: rate(20),
-		crashDisk: rate(8), flipped: rate(200), diskIO: rate(8)}
+		crashDisk: rate(8), flipped: rate(300), diskIO: rate(8)}
 }
 
 // IntN implements dice.
