@@ -55,13 +55,12 @@ func (w *World) all(p *proc) {
 }
 
 // digest is the fingerprint of rows.
-func digest(rows *state.Snapshot) batch.Digest {
-	var sum batch.Digest
-	rows.Blocks(func(b *batch.Batch) error {
+func digest(rows *state.Snapshot) (sum batch.Digest, err error) {
+	err = rows.Blocks(func(b *batch.Batch) error {
 		sum = sum.Add(batch.DigestOf(b))
 		return nil
 	})
-	return sum
+	return sum, err
 }
 
 func typesOf(r oracle.Row) []types.Type {

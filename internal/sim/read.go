@@ -211,7 +211,11 @@ func (w *World) lookAt(p *proc) {
 		if rows == nil || def.Kind == catalog.Index {
 			continue
 		}
-		sum := digest(rows)
+		sum, err := digest(rows)
+		if err != nil {
+			w.unreadable(p, def, err)
+			continue
+		}
 		if t := w.chk.tables[def.ID]; t != nil {
 			if want, ok := t.of(snap.Step); ok && want != sum {
 				w.fail("%s: table %s at step %d is not what the log says: %s", p.name, def.Name, snap.Step, showSnapshot(rows))
@@ -225,6 +229,16 @@ func (w *World) lookAt(p *proc) {
 	if deep && len(views) > 0 && snap.Step == w.chk.step {
 		w.oracle(p, snap, views[w.IntN(len(views))])
 	}
+}
+
+// unreadable is for a relation of which a reader gets an error and no rows: that may only
+// be where the world has damaged or failed a disk.
+func (w *World) unreadable(p *proc, def *catalog.Relation, err error) {
+	if w.counts["bit flipped in packs"] == 0 && w.counts["error of the disk"] == 0 {
+		w.fail("%s: %s cannot be read: %v", p.name, def.Name, err)
+		return
+	}
+	w.sometimes("reader told of damage")
 }
 
 // sameView notes or compares a view's digest at a step, and says whether it is a view of
