@@ -280,6 +280,21 @@ func TestCheckpointOnAFullDisk(t *testing.T) {
 	b.client().want(`SELECT count(*), max(x) FROM t`, "101, "+strings.Repeat("x", 100))
 }
 
+// TestViewOnAFullDisk is refused when its state fits neither into memory nor on the disk.
+func TestViewOnAFullDisk(t *testing.T) {
+	logs, disk := newMemLogs(), newDisk()
+	b := start(t, logs, on(disk), func(c *Config) { c.MemoryBytes, c.Checkpoint.Interval = 1<<20, -1 })
+	c := b.client()
+	c.exec(`CREATE TABLE t (x INT); INSERT INTO t VALUES (1)`)
+	disk.SetCapacity(disk.Used() + 100)
+	c.fails(`CREATE MATERIALIZED VIEW v AS SELECT count(*) FROM (SELECT DISTINCT repeat('x', 300) || i FROM generate_series(1, 20000) AS i) s`, "53100", "no room for it on the disk")
+	c.exec(`INSERT INTO t VALUES (2)`)
+	c.want(`SELECT count(*) FROM t`, "2")
+	disk.SetCapacity(0)
+	c.exec(`CREATE MATERIALIZED VIEW v AS SELECT count(*) FROM (SELECT DISTINCT repeat('x', 300) || i FROM generate_series(1, 20000) AS i) s`)
+	c.want(`SELECT * FROM v`, "20000")
+}
+
 // TestCheckpointsByThemselves are made when it is time, or much was logged.
 func TestCheckpointsByThemselves(t *testing.T) {
 	for name, set := range map[string]func(*Config){

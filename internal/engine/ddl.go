@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/ckpt"
 	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/plan"
@@ -270,6 +271,10 @@ func (l *leader) room(def *catalog.Relation) (int64, error) {
 // fillError tells that a view could not be filled.
 func (l *leader) fillError(def *catalog.Relation, err error) error {
 	var te *types.Error
+	if errors.Is(err, ckpt.ErrNoSpace) || errors.Is(err, ckpt.ErrScratchFull) {
+		return &types.Error{Code: types.CodeDiskFull, Message: fmt.Sprintf("%s was not made: its state does not fit into memory, and there is no room for it on the disk", def.Describe()),
+			Detail: err.Error()}
+	}
 	if !errors.As(err, &te) || te.Code != types.CodeOutOfMemory {
 		return err
 	}
