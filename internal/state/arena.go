@@ -62,7 +62,11 @@ func (a *Arena) Persist(p *Persist) {
 	n := len(a.runs)
 	Num(p, &n)
 	if p.Loading() {
-		a.runs = make([]pageRun, min(max(n, 0), 1<<20))
+		if n < 0 || n > len(p.buf) {
+			p.Fail(fmt.Errorf("%w: %d free runs of pages in %d bytes", ErrDamaged, n, len(p.buf)))
+			return
+		}
+		a.runs = make([]pageRun, n)
 	}
 	for i := range a.runs {
 		Num(p, &a.runs[i].first)

@@ -295,3 +295,35 @@ func TestNoRoomToSpill(t *testing.T) {
 	}()
 	fill(4000)
 }
+
+// TestFreeRunsAreRestored checks that what an arena has free is used after a restart too.
+func TestFreeRunsAreRestored(t *testing.T) {
+	back := statetest.New()
+	w := newWorld(back, nil, 1)
+	w.mem.Check = false
+	large := make([]byte, 5000) // a page of its own
+	var words []uint64
+	for range 6000 {
+		words = append(words, w.arena.Put(large))
+	}
+	for i := 0; i < len(words); i += 2 {
+		w.arena.Release(words[i])
+	}
+	f := state.Freeze(w.mem, w.persist)
+	image, err := f.Write(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Done(true)
+	again := newWorld(back, nil, 1)
+	if err := state.Restore(again.mem, image, again.persist); err != nil {
+		t.Fatal(err)
+	}
+	size := again.arena.Bytes()
+	for range 3000 {
+		again.arena.Put(large)
+	}
+	if again.arena.Bytes() != size {
+		t.Errorf("free runs were lost: %d bytes became %d", size, again.arena.Bytes())
+	}
+}
