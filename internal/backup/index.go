@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"strings"
 	"time"
@@ -118,11 +119,8 @@ func (x *Index) file(ctx context.Context, t Target, name string) (io.ReadCloser,
 type checkedReader struct {
 	io.ReadCloser
 	file File
-	sum  interface {
-		io.Writer
-		Sum([]byte) []byte
-	}
-	n int64
+	sum  hash.Hash
+	n    int64
 }
 
 func (r *checkedReader) Read(p []byte) (int, error) {

@@ -67,18 +67,6 @@ func (h *handles) find(number uint32) (Pack, bool) {
 	return Pack{}, false
 }
 
-// has reports whether a pack of that content is known.
-func (h *handles) has(hash Hash) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, p := range h.packs {
-		if p.Hash == hash {
-			return true
-		}
-	}
-	return false
-}
-
 // retain forgets the packs that needed does not hold.
 func (h *handles) retain(needed map[Hash]bool) {
 	var files []File

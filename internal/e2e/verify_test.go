@@ -6,18 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
-// verify runs `tidemill verify` and returns its output and exit code.
+// verify runs `tidemill verify` on a data directory.
 func verify(t *testing.T, dir string) (string, int) {
 	t.Helper()
-	p := spawn(t, nil, "verify", "--data", dir)
-	var out []string
-	for line := range p.lines {
-		out = append(out, line)
-	}
-	return strings.Join(out, "\n") + "\n" + p.stderr.String(), p.exit(t, time.Minute)
+	return run(t, "verify", "--data", dir)
 }
 
 // TestVerify damages a data directory in the middle of a record, and holds what

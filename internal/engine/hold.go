@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,9 @@ func (e *Engine) Hold(ctx context.Context) (*Held, error) {
 		return nil, e.Err()
 	}
 	if err == nil {
+		h.Manifest, err = e.store.ReadManifest(h.Hash)
+	}
+	if err == nil {
 		err = e.restTrim(ctx, h)
 	}
 	if err == nil {
@@ -98,22 +102,10 @@ func (l *leader) hold(h *Held, sources, sinks map[string]Log) error {
 		return fmt.Errorf("there is no checkpoint at step %d", l.coord.CommittedStep())
 	}
 	at := c.kept[0]
-	m, err := e.store.ReadManifest(at.hash)
-	if err != nil {
-		return err
-	}
 	c.holds.Add(1)
 	h.trimming = &c.tidying
-	released := false
-	h.Release = func() {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if !released {
-			released = true
-			c.holds.Add(-1)
-		}
-	}
-	h.Step, h.Manifest, h.Hash = l.coord.CommittedStep(), m, at.hash
+	h.Release = sync.OnceFunc(func() { c.holds.Add(-1) })
+	h.Step, h.Hash = l.coord.CommittedStep(), at.hash
 	last, _ := l.coord.Last()
 	h.Logs = append(h.Logs, HeldLog{Name: "LOG_" + e.cfg.Name, First: at.logSeq + 1, Last: last, log: e.log})
 	for _, s := range e.sourceList() {

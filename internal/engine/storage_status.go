@@ -183,14 +183,3 @@ func (e *Engine) checkpointRows(out []StorageRow, v storageView) ([]StorageRow, 
 	return append(out, StorageRow{Kind: "scratch", Name: "scratch", Bytes: u.ScratchBytes,
 		KeptFor: fmt.Sprintf("state that is not in memory; %d bytes are in use", u.SpilledBytes)}), nil
 }
-
-// StorageBytes sums what rows take on disk.
-func StorageBytes(rows []StorageRow) int64 {
-	n := int64(0)
-	for _, r := range rows {
-		if r.Kind != "checkpoint" && r.Kind != "changes" && r.Bytes > 0 {
-			n += r.Bytes
-		}
-	}
-	return n
-}

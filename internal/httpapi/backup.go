@@ -2,21 +2,14 @@ package httpapi
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"time"
 
 	"github.com/tidemill/tidemill/internal/types"
 )
 
-const (
-	// maxBackupBytes bounds the list of what a client has of a backup.
-	maxBackupBytes = 64 << 20
-	// backupStall bounds how long a client may take to read a piece of a backup.
-	backupStall = time.Minute
-)
+// maxBackupBytes bounds the list of what a client has of a backup.
+const maxBackupBytes = 64 << 20
 
 // backup answers with a backup as a tar archive. One that cannot be made to its end is
 // cut off, which whoever reads notices: its last file is missing.
@@ -38,7 +31,9 @@ func (a *API) backup(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	out := &stalling{w: w, c: http.NewResponseController(w)}
+	write, done := guarded(w, r)
+	defer done()
+	out := &counted{write: write}
 	w.Header().Set("Content-Type", "application/x-tar")
 	if err := a.cfg.Backup(r.Context(), ask.Have, out); err != nil {
 		if out.n > 0 {
@@ -49,18 +44,16 @@ func (a *API) backup(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// stalling is a writer to a client who reads on, or is given up.
-type stalling struct {
-	w io.Writer
-	c *http.ResponseController
-	n int64
+// counted is a writer that knows how much was written.
+type counted struct {
+	write func([]byte) error
+	n     int64
 }
 
-func (s *stalling) Write(p []byte) (int, error) {
-	if err := s.c.SetWriteDeadline(time.Now().Add(backupStall)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+func (c *counted) Write(p []byte) (int, error) {
+	if err := c.write(p); err != nil {
 		return 0, err
 	}
-	n, err := s.w.Write(p)
-	s.n += int64(n)
-	return n, err
+	c.n += int64(len(p))
+	return len(p), nil
 }

@@ -10,11 +10,11 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/backup"
 	"github.com/tidemill/tidemill/internal/ckpt"
 	"github.com/tidemill/tidemill/internal/engine"
 	"github.com/tidemill/tidemill/internal/fabric"
@@ -126,7 +126,7 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 // startPipeline opens the pipeline and shows it to the front doors.
 func (n *Node) startPipeline(ctx, base context.Context) error {
 	var err error
-	if n.files, err = ckpt.NewOSFS(filepath.Join(n.cfg.DataDir, "checkpoints", Database)); err != nil {
+	if n.files, err = ckpt.NewOSFS(backup.CheckpointDir(n.cfg.DataDir, Database)); err != nil {
 		return fmt.Errorf("start node: checkpoints: %w", err)
 	}
 	e, err := n.openPipeline(ctx)
