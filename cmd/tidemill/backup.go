@@ -32,7 +32,7 @@ func backupCommand() *cobra.Command {
 again with the same target, only what is new is sent; the backup that was there stays whole until the new one is complete.
 
 ` + targetHelp,
-		Args: cobra.ExactArgs(1),
+		Args: oneTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			to, err := openTarget(args[0])
 			if err != nil {
@@ -50,12 +50,27 @@ again with the same target, only what is new is sent; the backup that was there 
 			for _, f := range x.Files {
 				total += f.Bytes
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s at step %d: %d files, %d bytes, of which %d were sent\n", x.Pipeline, x.Step, len(x.Files), total, sent)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s at step %d: %d files, %d bytes; %d bytes were sent\n", x.Pipeline, x.Step, len(x.Files), total, sent)
 			return nil
 		},
 	}
 	cmd.Flags().String("http", "127.0.0.1:8433", "HTTP address of the node")
 	return cmd
+}
+
+// oneTarget wants the argument TARGET.
+func oneTarget(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return usageError{fmt.Errorf("%s: TARGET is missing", cmd.CommandPath())}
+	}
+	return atMostOneTarget(cmd, args)
+}
+
+func atMostOneTarget(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return noArgs(cmd, args[1:])
+	}
+	return nil
 }
 
 // openTarget opens what a target's name means.
@@ -120,7 +135,7 @@ func restoreCommand() *cobra.Command {
 node on the directory afterwards.
 
 ` + targetHelp,
-		Args: cobra.ExactArgs(1),
+		Args: oneTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			from, err := openTarget(args[0])
 			if err != nil {
@@ -151,7 +166,7 @@ checks every checksum, that positions run on without holes, and the chain of has
 damaged, the first thing that is wrong. The exit code is 1 if anything is.
 
 ` + targetHelp,
-		Args: cobra.MaximumNArgs(1),
+		Args: atMostOneTarget,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			tell := func(c backup.Checked) { printChecked(cmd.OutOrStdout(), c) }
 			dir, err := cmd.Flags().GetString("data")

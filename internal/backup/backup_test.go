@@ -210,3 +210,51 @@ func TestBackupCutShort(t *testing.T) {
 		}
 	}
 }
+
+// TestBackupsAtOnce has another backup to the same target end while one is under way,
+// which removes what that one has put there: it fails, and the other stays whole.
+func TestBackupsAtOnce(t *testing.T) {
+	h, store := held(t, t.TempDir(), 1, 20)
+	to := Dir(filepath.Join(t.TempDir(), "backup"))
+	var first bytes.Buffer
+	if err := Write(t.Context(), h, nil, &first); err != nil {
+		t.Fatal(err)
+	}
+	checkpoint(t, store, h, "two")
+	h.Logs[0].Last, h.Step = 15, 15 // another span
+	cut := &pausing{r: bytes.NewReader(first.Bytes()), at: first.Len() - 4000, then: func() { send(t, h, to) }}
+	if _, err := Receive(t.Context(), cut, to); err == nil || !strings.Contains(err.Error(), "another backup") {
+		t.Errorf("the first: %v", err)
+	}
+	if err := VerifyBackup(t.Context(), to, func(Checked) {}); err != nil {
+		t.Error(err)
+	}
+}
+
+// pausing is a reader that does something else on the way.
+type pausing struct {
+	r    io.Reader
+	at   int
+	then func()
+}
+
+func (p *pausing) Read(b []byte) (int, error) {
+	if p.at <= 0 && p.then != nil {
+		p.then()
+		p.then = nil
+	}
+	n, err := p.r.Read(b[:min(len(b), 1000)])
+	p.at -= n
+	return n, err
+}
+
+// TestVerifyOfNothing refuses what is no data directory, and leaves it as it is.
+func TestVerifyOfNothing(t *testing.T) {
+	dir := t.TempDir()
+	if err := Verify(t.Context(), dir, func(Checked) {}); err == nil || !strings.Contains(err.Error(), "no data directory") {
+		t.Error(err)
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) > 0 {
+		t.Errorf("%v: %v", list, err)
+	}
+}

@@ -41,8 +41,8 @@ func CheckpointDir(dataDir, pipeline string) string {
 // each log. tell is called for each thing when it has been read. The error is
 // ErrDamaged if anything was wrong.
 func Verify(ctx context.Context, dataDir string, tell func(Checked)) error {
-	if _, err := os.Stat(dataDir); err != nil {
-		return fmt.Errorf("verify %s: %w", dataDir, err)
+	if _, err := os.Stat(filepath.Join(dataDir, "jetstream")); err != nil {
+		return fmt.Errorf("verify %s: it is no data directory: %w", dataDir, err)
 	}
 	f, err := fabric.Start(ctx, fabric.Config{Dir: dataDir})
 	if err != nil {

@@ -209,6 +209,9 @@ func Receive(ctx context.Context, r io.Reader, t Target) (*Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receive backup: %w", err)
 	}
+	if err := complete(ctx, t, raw); err != nil {
+		return nil, fmt.Errorf("receive backup: %w", err)
+	}
 	if err := t.Put(ctx, IndexName, bytes.NewReader(raw), int64(len(raw))); err != nil {
 		return nil, fmt.Errorf("receive backup: %w", err)
 	}
@@ -217,6 +220,25 @@ func Receive(ctx context.Context, r io.Reader, t Target) (*Index, error) {
 		return nil, err
 	}
 	return x, prune(ctx, t, x)
+}
+
+// complete reports whether all files that an index names are there: another backup to
+// the same target that ended meanwhile has removed what it does not need itself.
+func complete(ctx context.Context, t Target, index []byte) error {
+	var x Index
+	if err := json.Unmarshal(index, &x); err != nil {
+		return fmt.Errorf("%s: %w: %w", IndexName, ErrDamaged, err)
+	}
+	have, err := t.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	for _, f := range x.Files {
+		if size, ok := have[f.Name]; !ok || size != f.Bytes {
+			return fmt.Errorf("%s is gone: is another backup being made to the same target?", f.Name)
+		}
+	}
+	return nil
 }
 
 // prune removes files of earlier backups.

@@ -94,6 +94,11 @@ func TestBackupAndRestore(t *testing.T) {
 	if out, code := run(t, "restore", target, "--data", dir); code != 1 || !strings.Contains(out, "not empty") {
 		t.Errorf("restore over a node's data: %d\n%s", code, out)
 	}
+	for _, args := range [][]string{{"backup"}, {"restore"}, {"backup", "a", "b"}, {"backup", "ftp://x/y"}, {"verify", "a", "b"}} {
+		if out, code := run(t, args...); code != 2 {
+			t.Errorf("%v: exit code %d\n%s", args, code, out)
+		}
+	}
 	if out, code := run(t, "restore", filepath.Join(t.TempDir(), "none"), "--data", filepath.Join(t.TempDir(), "x")); code != 1 || !strings.Contains(out, "backup.json") {
 		t.Errorf("restore of nothing: %d\n%s", code, out)
 	}
