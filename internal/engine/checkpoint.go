@@ -71,8 +71,9 @@ type checkpoints struct {
 	waiting []*request  // CHECKPOINT statements that the one under way answers
 	next    []*request  // those that came too late for it
 	kept    []keptCheckpoint
-	tidying atomic.Bool  // files and logs are being trimmed
-	holds   atomic.Int32 // of Engine.Hold: nothing is trimmed
+	tidying atomic.Bool              // files and logs are being trimmed
+	untidy  atomic.Pointer[trimming] // what is to be trimmed next
+	holds   atomic.Int32             // of Engine.Hold: nothing is trimmed
 }
 
 // keptCheckpoint is one that is complete: its record is in the log.

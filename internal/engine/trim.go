@@ -118,16 +118,31 @@ type sourceTrim struct {
 // tidy removes, in the background, what no kept checkpoint needs.
 func (l *leader) tidy() {
 	c := &l.ckpt
-	if c.holds.Load() > 0 || c.tidying.Swap(true) {
+	if c.holds.Load() > 0 {
 		return // the next one does it
 	}
 	t := l.trimming()
+	c.untidy.Store(&t)
+	if c.tidying.Swap(true) {
+		return // who is at it does this too
+	}
 	l.e.spawn(func() {
-		defer c.tidying.Store(false)
-		if err := l.e.trim(l.e.ctx, t); err != nil && l.e.ctx.Err() == nil {
-			l.e.cfg.Logger.Warn("remove what is not needed any more", "pipeline", l.e.cfg.Name, "err", err)
+		for c.tidyOne(l.e) {
 		}
 	})
+}
+
+// tidyOne removes what was asked for last and reports whether there may be more.
+func (c *checkpoints) tidyOne(e *Engine) bool {
+	// A hold that comes now waits until tidying is over; one that came before is seen here.
+	if t := c.untidy.Swap(nil); t != nil && c.holds.Load() == 0 {
+		if err := e.trim(e.ctx, *t); err != nil && e.ctx.Err() == nil {
+			e.cfg.Logger.Warn("remove what is not needed any more", "pipeline", e.cfg.Name, "err", err)
+		}
+		return true
+	}
+	c.tidying.Store(false)
+	return c.untidy.Load() != nil && !c.tidying.Swap(true)
 }
 
 // trimming says what may go now. With one checkpoint alone the log stays whole, since

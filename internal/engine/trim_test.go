@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -18,8 +19,10 @@ func (m *memLogs) bounds(name string) (first, last uint64) {
 // their beginnings.
 func TestTrimmedLogAndSource(t *testing.T) {
 	logs, disk := newMemLogs(), newDisk()
-	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	logs.clock = func() time.Time { return now }
+	var later atomic.Int64 // nanoseconds
+	logs.clock = func() time.Time {
+		return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(later.Load()))
+	}
 	timed := func(c *Config) { c.Clock = logs.clock }
 	b := start(t, logs, on(disk), timed)
 	c := b.client()
@@ -43,7 +46,7 @@ func TestTrimmedLogAndSource(t *testing.T) {
 	}
 	step(10)
 	checkpoint()
-	now = now.Add(2 * time.Hour)
+	later.Add(int64(2 * time.Hour))
 	step(5)
 	c.want(`SELECT count(*) FROM s`, "15")
 	checkpoint() // the older of the two holds the first ten, which are too old
