@@ -59,6 +59,7 @@ func restartAtRandom(t *testing.T, seed uint64) {
 	shape := func(c *Config) {
 		clock.set(c)
 		c.Workers = 1 + rng.IntN(3)
+		c.Fill.ChunkRows = []int{0, 1, 3, 20}[rng.IntN(4)]
 		if rng.IntN(2) == 0 {
 			c.MemoryBytes = 1 << 20 // most state is on the disk
 		}

@@ -30,7 +30,7 @@ type stagedDDL struct {
 type made struct {
 	rel     *relation
 	circuit *worker.Circuit // of a materialized view or sink
-	content worker.Output   // what it holds from the start
+	filled  worker.Filled   // of that
 	source  *source
 	on      *relation   // of an index
 	event   *tableEvent // of a table with a watermark
@@ -199,7 +199,23 @@ func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedD
 	}
 	c.Bound(room, func() bool { return ctx.Err() != nil })
 	step := l.coord.CommittedStep()
-	out, err := c.Fill(step, d.now, func(push func(string, *batch.Batch) error) error {
+	rows := l.newContent(def)
+	m := made{rel: &relation{def: def}, circuit: c}
+	m.filled, err = c.Fill(step, d.now, l.contents(ctx, c), rows.add)
+	if err != nil {
+		rows.close()
+		return made{}, l.fillError(def, err)
+	}
+	if err := rows.give(l, m.rel, step); err != nil {
+		c.Close()
+		return made{}, err
+	}
+	return m, nil
+}
+
+// contents feeds a circuit what its inputs hold.
+func (l *leader) contents(ctx context.Context, c *worker.Circuit) func(push func(string, *batch.Batch) error) error {
+	return func(push func(string, *batch.Batch) error) error {
 		for _, key := range c.Inputs() {
 			id, _ := catalog.ParseKey(key)
 			err := l.content(ctx, id, func(b *batch.Batch) error {
@@ -213,20 +229,7 @@ func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedD
 			}
 		}
 		return nil
-	})
-	if err != nil {
-		return made{}, l.fillError(def, err)
 	}
-	m := made{rel: &relation{def: def}, circuit: c, content: out}
-	if def.Kind == catalog.MaterializedView {
-		m.rel.spine = l.newSpine(def, def.Types())
-		m.rel.spine.Append(out.Batch)
-		m.rel.ring = l.newRing(def, step)
-	} else {
-		m.rel.ring = l.newRing(def, 0)
-		m.rel.ring.add(step, out.Batch)
-	}
-	return m, nil
 }
 
 // planView gives the circuit of a view or sink.
@@ -295,7 +298,7 @@ func (l *leader) content(ctx context.Context, id catalog.ID, fn func(*batch.Batc
 	if r == nil || r.spine == nil {
 		return &types.Error{Code: types.CodeInternal, Message: fmt.Sprintf("relation %d has no content", id)}
 	}
-	return r.spine.Snapshot().Blocks(fn)
+	return r.spine.Snapshot().Merged(fn)
 }
 
 // installDDL makes a committed command the current state. live says that this node
@@ -317,7 +320,7 @@ func (l *leader) installDDL(ctx context.Context, d *stagedDDL, live bool) {
 		l.rels[id] = m.rel
 		if m.circuit != nil {
 			l.work.Add(m.circuit)
-			l.e.errors.add(l.coord.CommittedStep(), m.rel.def.Name, m.content.Errors)
+			l.e.errors.add(l.coord.CommittedStep(), m.rel.def.Name, m.filled.Errors)
 		}
 		if m.event != nil {
 			l.events[id] = m.event

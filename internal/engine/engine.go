@@ -99,6 +99,8 @@ type Config struct {
 	Recovery *Recovery
 	// Checkpoint says where checkpoints are kept and when they are made. Zero: there are none.
 	Checkpoint CheckpointConfig
+	// Fill says how views are made over rows that are there.
+	Fill FillConfig
 	// Manual, of OpenManual alone, drives the engine.
 	Manual *Manual
 	// Probe is worker.Config.Probe: tests let circuits panic in it.
@@ -257,7 +259,7 @@ func (e *Engine) open(ctx context.Context) error {
 
 // newLeader makes a leader with no state, whose circuits have so many lanes.
 func (e *Engine) newLeader(lanes int) {
-	work := worker.Config{Lanes: lanes, Threads: e.cfg.Workers, CheckWrites: e.cfg.Checkpoint.CheckWrites, Probe: e.cfg.Probe}
+	work := worker.Config{Lanes: lanes, Threads: e.cfg.Workers, CheckWrites: e.cfg.Checkpoint.CheckWrites, Probe: e.cfg.Probe, FillRows: e.cfg.Fill.ChunkRows}
 	if e.store != nil {
 		work.Backing, work.Budget = e.store, e.budget
 	}

@@ -2,13 +2,11 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/flow"
-	"github.com/tidemill/tidemill/internal/state"
 )
 
 // A view whose circuit is another one in this version of the program than in the
@@ -21,7 +19,14 @@ import (
 // keeps its old rows and changes no more.
 func (r *restorer) rebuild(ctx context.Context, rel *relation, spec *flow.Spec, why error) error {
 	l, def := r.l, rel.def
-	out, err := r.fill(ctx, def, spec, why)
+	var rows *content // of a view; nobody asks what a sink holds
+	var emit func(*batch.Batch) error
+	if rel.spine != nil {
+		rows = l.newContent(def)
+		defer rows.close()
+		emit = rows.add
+	}
+	err := r.fill(ctx, def, spec, why, emit)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -38,7 +43,7 @@ func (r *restorer) rebuild(ctx context.Context, rel *relation, spec *flow.Spec, 
 	if rel.spine == nil {
 		return nil
 	}
-	diff, err := difference(rel, out)
+	diff, err := rows.less(rel.spine.Snapshot())
 	if err != nil {
 		return err
 	}
@@ -46,38 +51,29 @@ func (r *restorer) rebuild(ctx context.Context, rel *relation, spec *flow.Spec, 
 	return nil
 }
 
-// fill makes the circuit and gives what it holds.
-func (r *restorer) fill(ctx context.Context, def *catalog.Relation, spec *flow.Spec, why error) (*batch.Batch, error) {
+// fill makes the circuit; emit gets what it holds.
+func (r *restorer) fill(ctx context.Context, def *catalog.Relation, spec *flow.Spec, why error, emit func(*batch.Batch) error) error {
 	l := r.l
 	if spec == nil {
-		return nil, why
+		return why
 	}
 	c, err := l.work.Build(def.Key(), spec, flow.Options{Owner: r.m.LogSeq + 1})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, key := range c.Inputs() {
 		id, _ := catalog.ParseKey(key)
 		if err := r.whole(ctx, id); err != nil {
 			c.Close()
-			return nil, err
+			return err
 		}
 	}
 	c.Bound(0, func() bool { return ctx.Err() != nil })
-	out, err := c.Fill(r.m.Step, l.now, func(push func(string, *batch.Batch) error) error {
-		for _, key := range c.Inputs() {
-			id, _ := catalog.ParseKey(key)
-			if err := l.content(ctx, id, func(b *batch.Batch) error { return errors.Join(ctx.Err(), push(key, b)) }); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
+	if _, err := c.Fill(r.m.Step, l.now, l.contents(ctx, c), emit); err != nil {
+		return err
 	}
 	l.work.Add(c)
-	return out.Batch, nil
+	return nil
 }
 
 // whole is an error if an input has lost rows that a view of it may hold.
@@ -94,22 +90,4 @@ func (r *restorer) whole(ctx context.Context, id catalog.ID) error {
 		err = fmt.Errorf("source %q is kept from block %d on only", s.def.Name, first)
 	}
 	return err
-}
-
-// difference is what takes the rows that a relation has to now, sealed.
-func difference(rel *relation, now *batch.Batch) (*batch.Batch, error) {
-	sp := state.NewSpine(rel.def.Types(), orderOf(rel.def))
-	sp.Append(now)
-	err := rel.spine.Snapshot().Blocks(func(b *batch.Batch) error {
-		sp.Append(withdrawn(b))
-		return nil
-	})
-	bu := batch.NewBuilder(rel.def.Types())
-	if err == nil {
-		err = sp.Snapshot().Blocks(func(b *batch.Batch) error {
-			bu.AppendBatch(b)
-			return nil
-		})
-	}
-	return batch.Consolidate(bu.View()), err
 }

@@ -16,19 +16,39 @@ func (g *Group) errors() StepErrors {
 		out.Rows = append(out.Rows, c.step.errs...)
 		out.Total += c.step.errRows
 	}
-	slices.SortFunc(out.Rows, compareErrors)
-	rows := out.Rows[:0]
-	for i := 0; i < len(out.Rows); {
-		e := out.Rows[i]
-		for i++; i < len(out.Rows) && compareErrors(e, out.Rows[i]) == 0; i++ {
-			e.Weight += out.Rows[i].Weight
+	out.cancel()
+	return out
+}
+
+// Add adds the errors of another step of the same circuit. Errors that cancel each other go,
+// and beyond MaxRowErrors they are only counted.
+func (e *StepErrors) Add(o StepErrors) {
+	e.Total += o.Total
+	if len(o.Rows) == 0 {
+		return
+	}
+	e.Rows = append(e.Rows, o.Rows...)
+	e.cancel()
+	if len(e.Rows) > MaxRowErrors {
+		e.Rows = e.Rows[:MaxRowErrors]
+	}
+}
+
+// cancel brings the rows into order and adds up those that are alike.
+func (e *StepErrors) cancel() {
+	slices.SortFunc(e.Rows, compareErrors)
+	rows := e.Rows[:0]
+	for i := 0; i < len(e.Rows); {
+		x := e.Rows[i]
+		for i++; i < len(e.Rows) && compareErrors(x, e.Rows[i]) == 0; i++ {
+			x.Weight += e.Rows[i].Weight
 		}
-		if e.Weight != 0 {
-			rows = append(rows, e)
+		if x.Weight != 0 {
+			rows = append(rows, x)
 		}
 	}
-	out.Rows = rows
-	return out
+	clear(e.Rows[len(rows):])
+	e.Rows = rows
 }
 
 func compareErrors(a, b RowError) int {

@@ -64,7 +64,9 @@ type Config struct {
 	// writes are refused. Zero means fabric.DefaultReserveBytes; negative that nothing is
 	// kept.
 	DiskReserveMB int64
-	Version       string
+	// Fill is engine.Config.Fill, for tests.
+	Fill    engine.FillConfig
+	Version string
 	// Logf receives what is worth a line in a log; nil is silent.
 	Logf func(format string, args ...any)
 }

@@ -11,6 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/expr"
 	"github.com/tidemill/tidemill/internal/flow"
@@ -19,6 +20,7 @@ import (
 	"github.com/tidemill/tidemill/internal/sql"
 	"github.com/tidemill/tidemill/internal/sqltest/sqlgen"
 	"github.com/tidemill/tidemill/internal/types"
+	"github.com/tidemill/tidemill/internal/worker"
 )
 
 // draws lets rapid make the choices of sqlgen.
@@ -172,7 +174,74 @@ func checkQuestion(t *rapid.T, q *question) (checked bool, rows int) {
 			t.Fatalf("step %d: three workers hold\n%s\none\n%s", i+1, printRows(many.sum), printRows(one.sum))
 		}
 	}
+	checkFill(t, q, cat, planned, one.sum)
 	return true, len(one.sum)
+}
+
+// checkFill fills the circuit in chunks, first with what its tables hold after some of the
+// steps, and then with what the others changed: that gives what the steps gave, and adds
+// up to its digest.
+func checkFill(t *rapid.T, q *question, cat *catalog.Catalog, planned *plan.Query, want oracle.Table) {
+	order := q.order[0]
+	w := worker.Open(worker.Config{Threads: 1, Lanes: 1 + int(order%3), FillRows: 1 + int(order%4)})
+	c, err := w.Build("v", planned.Spec, flow.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got oracle.Table
+	var digest batch.Digest
+	fill := func(step int, rows map[string]oracle.Table) {
+		filled, err := c.Fill(uint64(step), 0, func(push func(string, *batch.Batch) error) error {
+			for _, f := range feeds(cat, planned, rows, order) {
+				for _, b := range f.Blocks {
+					if err := push(f.Rel, b); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}, func(b *batch.Batch) error {
+			got = oracle.Consolidate(append(got, oracle.FromBatch(b)...))
+			return nil
+		})
+		if err != nil {
+			t.Fatalf("fill at step %d: %v", step, err)
+		}
+		digest = filled.Digest
+	}
+	rows, first := map[string]oracle.Table{}, int(order/12)%(len(q.rows)+1)
+	for i, step := range q.rows {
+		if i == first {
+			fill(i, rows)
+		}
+		if i >= first {
+			clear(rows)
+		}
+		for _, ch := range step {
+			rel := cat.Lookup([]string{"public"}, "", ch.table)
+			rows[rel.Key()] = append(rows[rel.Key()], oracle.Row{V: parseRow(t, rel, ch.row), W: ch.weight})
+		}
+		for key := range rows {
+			rows[key] = oracle.Consolidate(rows[key])
+		}
+		if i >= first {
+			fill(i+1, rows)
+		}
+	}
+	if first == len(q.rows) {
+		fill(first, rows)
+	}
+	if !sameRows(got, want) {
+		t.Fatalf("filled at step %d in chunks of %d rows it holds\n%s\nwant\n%s\n%s", first, 1+order%4, printRows(got), printRows(want),
+			planned.Spec.Explain(flow.ExplainOptions{}))
+	}
+	all := batch.Digest{}
+	if len(want) > 0 {
+		all = batch.DigestOf(oracle.ToBatch(planned.Spec.Nodes[len(planned.Spec.Nodes)-1].Out, want))
+	}
+	if digest != all {
+		t.Fatalf("the digests of the chunks add up to %v, that of the content is %v", digest, all)
+	}
 }
 
 func planCase(t *rapid.T, c *sqlgen.Case) (*catalog.Catalog, *plan.Query) {

@@ -28,10 +28,26 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// TestFilledInChunks makes every view after the data, three rows at a time.
+func TestFilledInChunks(t *testing.T) {
+	files, _ := filepath.Glob("testdata/*.sql")
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".sql"), func(t *testing.T) {
+			t.Parallel()
+			chunks := func(c *node.Config) { c.Fill.ChunkRows = 3 }
+			runFile(t, file, sqltest.ViewAfter, connect(t, startNode(t, chunks)))
+		})
+	}
+}
+
 // startNode starts a node of its own for the test and returns its URL.
-func startNode(t *testing.T) string {
+func startNode(t *testing.T, change ...func(*node.Config)) string {
 	t.Helper()
-	n, err := node.Start(t.Context(), node.Config{DataDir: t.TempDir(), PG: "127.0.0.1:0"})
+	cfg := node.Config{DataDir: t.TempDir(), PG: "127.0.0.1:0"}
+	for _, c := range change {
+		c(&cfg)
+	}
+	n, err := node.Start(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

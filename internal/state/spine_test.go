@@ -23,6 +23,37 @@ func content(s *state.Snapshot) map[string]int64 {
 	return m
 }
 
+// merged checks that Merged gives what Blocks does, in order and each row once.
+func merged(t rapid.TB, s *state.Snapshot) {
+	got, last := map[string]int64{}, (*batch.Batch)(nil)
+	if err := s.Merged(func(b *batch.Batch) error {
+		b = batch.Copy(b)
+		for i := range b.N {
+			before, k := b, i-1
+			if i == 0 {
+				before, k = last, 0
+				if last != nil {
+					k = last.N - 1
+				}
+			}
+			if before == nil {
+				continue
+			}
+			if r := batch.CompareRows(before, k, b, i, s.Keys()); r > 0 || r == 0 && batch.CompareWhole(before, k, b, i) >= 0 {
+				t.Fatalf("row %v comes after %v", b.RowValues(i), before.RowValues(k))
+			}
+		}
+		last = b
+		add(got, b)
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := content(s); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Fatalf("merged %v, blocks %v", got, want)
+	}
+}
+
 func add(m map[string]int64, b *batch.Batch) {
 	for k := range b.Len() {
 		i := b.Row(k)
@@ -58,6 +89,7 @@ func TestSpineEqualsModelAndSnapshotsStay(t *testing.T) {
 			}
 			snap := s.Snapshot()
 			snaps, wants = append(snaps, snap), append(wants, fmt.Sprint(model))
+			merged(t, snap)
 			var rows int64
 			for _, w := range model {
 				rows += w
@@ -110,6 +142,28 @@ func TestSpineStaysSmall(t *testing.T) {
 	// 150,000 rows came and all but 50 went: what is left must not remember them.
 	if snap.Changes() > 5000 || s.Bytes() > 1<<20 {
 		t.Fatalf("%d changes, %d bytes held for 50 rows", snap.Changes(), s.Bytes())
+	}
+}
+
+// TestMergedOverBlocks: runs of several blocks, whose rows lie between each other's or
+// take them away.
+func TestMergedOverBlocks(t *testing.T) {
+	ts := []types.Type{types.T(types.Int8), types.T(types.Text)}
+	for _, runs := range [][][3]int64{ // from, every, weight
+		{{0, 1, 1}},
+		{{0, 1, 1}, {0, 1, -1}},
+		{{0, 3, 1}, {1, 3, 1}, {3, 6, -1}},
+		{{50000, 1, 1}, {0, 1, 1}, {20000, 7, 2}},
+	} {
+		s := state.NewSpine(ts, batch.Ascending(0))
+		for i, r := range runs {
+			bu := batch.NewBuilder(ts)
+			for k := range int64(20000 >> (2 * i)) {
+				bu.AppendRow(spineRow(r[0]+k*r[1], 0), r[2])
+			}
+			s.AppendSealed(bu.Seal())
+		}
+		merged(t, s.Snapshot())
 	}
 }
 

@@ -197,7 +197,7 @@ func TestRemovedCircuitsGiveTheirMemoryBack(t *testing.T) {
 			return err
 		}
 		return bad
-	})
+	}, nil)
 	if !errors.Is(err, bad) || cfg.Budget.Used() != 0 {
 		t.Errorf("after a fill that failed (%v) %d bytes are held", err, cfg.Budget.Used())
 	}

@@ -47,6 +47,9 @@ type Config struct {
 	Budget  *state.Budget
 	// CheckWrites makes Freeze look for writes that nobody announced; for tests.
 	CheckWrites bool
+	// FillRows and FillBytes end a chunk of Circuit.Fill; zero: the constants of these names.
+	FillRows  int
+	FillBytes int64
 	// Probe, if not nil, is called with every block before a circuit takes it, where a panic
 	// is one of the circuit; for tests. Lanes may call it at the same time.
 	Probe func(circuit, rel string, b *batch.Batch)
@@ -127,8 +130,17 @@ func Open(cfg Config) *Worker {
 // Lanes returns into how many parts the circuits are cut.
 func (w *Worker) Lanes() int { return w.cfg.Lanes }
 
-// Circuit is a circuit that is built and filled, but not yet part of the steps.
-type Circuit struct{ c *circuit }
+// Circuit is a circuit that is built and filled, but not yet part of the steps. One
+// goroutine at a time uses it, beside that of the worker.
+type Circuit struct {
+	c         *circuit
+	budget    *state.Budget
+	fillRows  int
+	fillBytes int64
+	marks     map[string][]int64 // of its inputs, not set yet
+	ran       bool               // it has been through a step
+	filled    Filled
+}
 
 // Build makes a circuit. key is the name of what it computes, under which other
 // circuits read it. The worker sets what its Config says in opt; of two circuits of
@@ -143,12 +155,20 @@ func (w *Worker) Build(key string, spec *flow.Spec, opt flow.Options) (*Circuit,
 	if err != nil {
 		return nil, fmt.Errorf("build circuit %s: %w", key, err)
 	}
-	for _, rel := range c.inputs {
-		if m := w.marks[rel]; m != nil {
-			c.group.SetMarks(rel, m)
-		}
+	out := &Circuit{c: c, budget: w.cfg.Budget, fillRows: w.cfg.FillRows, fillBytes: w.cfg.FillBytes, marks: map[string][]int64{}}
+	if out.budget == nil {
+		out.budget = state.NewBudget(math.MaxInt64)
 	}
-	return &Circuit{c}, nil
+	if out.fillRows <= 0 {
+		out.fillRows = FillRows
+	}
+	if out.fillBytes <= 0 {
+		out.fillBytes = FillBytes
+	}
+	for _, rel := range c.inputs {
+		out.SetMarks(rel, w.marks[rel])
+	}
+	return out, nil
 }
 
 // owner is the name of a circuit's records, of 40 bits.
@@ -183,38 +203,12 @@ func (c *Circuit) Close() { c.c.group.Close() }
 // Inputs lists the relations that the circuit reads.
 func (c *Circuit) Inputs() []string { return c.c.inputs }
 
+// Spec returns what the circuit computes.
+func (c *Circuit) Spec() *flow.Spec { return c.c.spec }
+
 // Bound limits what the fill may hold to maxBytes, 0 for no limit; past it Fill
 // fails with 53200. Once stop, if not nil, reports true, Fill fails with 57014.
 func (c *Circuit) Bound(maxBytes int64, stop func() bool) { c.c.group.Bound(maxBytes, stop) }
-
-// Fill runs the circuit's first step: feed pushes all that its inputs hold. The marks
-// are those of the last step when the circuit was built. A circuit whose Fill failed
-// is closed; nothing else has changed.
-func (c *Circuit) Fill(step uint64, now int64, feed func(push func(rel string, b *batch.Batch) error) error) (Output, error) {
-	out, err := c.fill(step, now, feed)
-	if err != nil {
-		c.Close()
-	}
-	return out, err
-}
-
-func (c *Circuit) fill(step uint64, now int64, feed func(push func(rel string, b *batch.Batch) error) error) (Output, error) {
-	next := 0
-	err := c.c.guard(func() error {
-		c.c.group.BeginStep(int64(step), now)
-		return feed(func(rel string, b *batch.Batch) error {
-			if !slices.Contains(c.c.inputs, rel) || b.Len() == 0 {
-				return nil
-			}
-			next++
-			return c.c.push(rel, next%c.c.group.Workers(), b)
-		})
-	})
-	if err != nil {
-		return Output{}, err
-	}
-	return c.c.finish(true)
-}
 
 // Bound limits what each circuit may hold in the steps to come to maxBytes, 0 for no
 // limit; what can leave memory does not count. A step that goes past it fails, and so

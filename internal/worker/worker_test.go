@@ -38,7 +38,7 @@ func add(t *testing.T, w *Worker, key string, spec *flow.Spec) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Fill(0, 0, func(func(string, *batch.Batch) error) error { return nil }); err != nil {
+	if _, err := c.Fill(0, 0, func(func(string, *batch.Batch) error) error { return nil }, nil); err != nil {
 		t.Fatal(err)
 	}
 	w.Add(c)
