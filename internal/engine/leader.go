@@ -132,6 +132,8 @@ func (e *Engine) run() {
 			l.checkpointDue()
 		case j := <-e.written:
 			l.checkpointWritten(j)
+		case found := <-e.unread:
+			l.unreadDamaged(found)
 		case <-e.ctx.Done():
 			l.fail(errClosed())
 		}

@@ -89,6 +89,9 @@ func (l *leader) manualEvent() {
 	if len(l.e.written) > 0 {
 		ready = append(ready, func() { l.checkpointWritten(<-l.e.written) })
 	}
+	if len(l.e.unread) > 0 {
+		ready = append(ready, func() { l.unreadDamaged(<-l.e.unread) })
+	}
 	if len(ready) > 0 {
 		ready[l.e.cfg.Manual.Choose(len(ready))]()
 	}

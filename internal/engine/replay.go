@@ -67,6 +67,7 @@ func (l *leader) replay(ctx context.Context, tail *logTail) error {
 	}
 	l.e.startConnectors(l)
 	l.startCheckpoints()
+	l.readUnread()
 	l.e.recovery.ready(l.coord.CommittedStep())
 	return nil
 }

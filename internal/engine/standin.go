@@ -40,6 +40,7 @@ func (l *leader) recompute(ctx context.Context) (failed error) {
 	}
 	l.work, st.lead.work = st.lead.work, worker.New(1)
 	l.work.Bound(l.e.cfg.MemoryBytes, func() bool { return l.e.ctx.Err() != nil })
+	l.readUnread()
 	l.e.cfg.Logger.Info("the views are as of the last step again", "pipeline", l.e.cfg.Name, "step", l.coord.CommittedStep(), "took", time.Since(start))
 	return nil
 }

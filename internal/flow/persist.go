@@ -92,6 +92,15 @@ func (g *Group) Restore(image []byte) error {
 	return nil
 }
 
+// Unread lists what Restore has left to be read when it is needed, for whoever looks for
+// damage before that; see state.Memory.Unread.
+func (g *Group) Unread() (out []func() error) {
+	for _, c := range g.circuits {
+		out = append(out, c.memory.Unread()...)
+	}
+	return out
+}
+
 // persist names what the nodes of a circuit keep.
 func (c *Circuit) persist(p *state.Persist) {
 	for _, n := range c.nodes {

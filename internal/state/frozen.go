@@ -24,6 +24,7 @@ type frozenArray struct {
 	era   int // of p
 	pages int
 	locs  []pageLocs // as before; not changed
+	later *pageTable // what locs is, if it was not read yet
 	table Loc
 	work  []*frozenPage
 	done  []pageLocs // as after; nil if nothing changed
@@ -81,7 +82,7 @@ func (p *Pages) freeze(check bool) *frozenArray {
 	if check {
 		p.check()
 	}
-	f := &frozenArray{p: p, era: p.era, pages: len(p.pages), locs: p.locs, table: p.table}
+	f := &frozenArray{p: p, era: p.era, pages: len(p.pages), locs: p.locs, later: p.later, table: p.table}
 	p.least = len(p.pages)
 	all := make([]frozenPage, len(p.dirty))
 	f.work = make([]*frozenPage, 0, len(p.dirty))
@@ -107,7 +108,7 @@ func (p *Pages) freeze(check bool) *frozenArray {
 // check panics if a page was written and its mask does not say so.
 func (p *Pages) check() {
 	for n, pg := range p.pages {
-		if len(p.was) <= n && n < len(p.locs) {
+		if len(p.was) <= n && n < p.saved() {
 			p.was = append(p.was, nil) // restored: not known
 		} else if len(p.was) <= n {
 			p.was = append(p.was, make([]uint64, p.words))
@@ -172,9 +173,13 @@ func (f *Frozen) Write(to Sink) ([]byte, error) {
 // write writes the pages that changed and where all of them are.
 func (a *frozenArray) write(m *Memory, to Sink, buf []byte) ([]byte, error) {
 	owner := m.owner | a.p.id
+	locs, err := a.before()
+	if err != nil {
+		return buf, err
+	}
 	next := make([]pageLocs, a.pages)
-	copy(next, a.locs)
-	changed := len(a.locs) != a.pages
+	copy(next, locs)
+	changed := len(locs) != a.pages
 	fresh := make(map[uint32]bool, len(a.work)) // pages of which a record is put
 	for _, w := range a.work {
 		for !w.state.CompareAndSwap(frozenWaits, frozenBusy) {
@@ -235,6 +240,14 @@ func (a *frozenArray) write(m *Memory, to Sink, buf []byte) ([]byte, error) {
 	}
 	a.done, a.table = next, l
 	return buf, nil
+}
+
+// before returns where the pages were before.
+func (a *frozenArray) before() ([]pageLocs, error) {
+	if a.later != nil {
+		return a.later.read()
+	}
+	return a.locs, nil
 }
 
 // keepPage goes on to use the records of a page.
@@ -308,7 +321,7 @@ func (f *Frozen) Done(complete bool) {
 			m.mask |= w.mask
 		}
 		if complete && a.done != nil && p.era == a.era {
-			p.locs, p.table = a.done, a.table
+			p.locs, p.table, p.later = a.done, a.table, nil
 			if p.least < len(p.locs) {
 				p.locs, p.table = p.locs[:p.least:p.least], Loc{}
 			}
@@ -330,18 +343,6 @@ func (p *Pages) settle(w *frozenPage, complete bool) {
 	p.mem.unspill(w.spill)
 }
 
-// appendTable appends where the pages of an array are.
-func appendTable(dst []byte, locs []pageLocs) []byte {
-	for _, l := range locs {
-		dst = append(dst, byte(len(l.deltas)))
-		dst = appendLoc(dst, l.base)
-		for _, d := range l.deltas {
-			dst = appendLoc(dst, d)
-		}
-	}
-	return dst
-}
-
 func appendLoc(dst []byte, l Loc) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, l.Pack)
 	dst = binary.LittleEndian.AppendUint32(dst, l.Len)
@@ -352,22 +353,4 @@ const locBytes = 16
 
 func readLoc(b []byte) Loc {
 	return Loc{binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:]), binary.LittleEndian.Uint64(b[8:])}
-}
-
-func readTable(b []byte, pages int) ([]pageLocs, error) {
-	out := make([]pageLocs, pages)
-	for n := range out {
-		if len(b) < 1+locBytes || int(b[0]) > MaxDeltas || len(b) < 1+locBytes*(1+int(b[0])) {
-			return nil, fmt.Errorf("%w: a table of pages ends at page %d of %d", ErrDamaged, n, pages)
-		}
-		deltas := int(b[0])
-		out[n].base, b = readLoc(b[1:]), b[1+locBytes:]
-		for range deltas {
-			out[n].deltas, b = append(out[n].deltas, readLoc(b)), b[locBytes:]
-		}
-	}
-	if len(b) > 0 {
-		return nil, fmt.Errorf("%w: a table of %d pages with %d bytes too many", ErrDamaged, pages, len(b))
-	}
-	return out, nil
 }

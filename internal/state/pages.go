@@ -33,6 +33,7 @@ type Pages struct {
 	// locs says where pages were as of the last complete checkpoint; it may be shorter
 	// than pages. It is never changed, but replaced.
 	locs  []pageLocs
+	later *pageTable     // after a restart: what locs is, not read yet; see known
 	table Loc            // where locs is; nowhere if it has never been written
 	spill map[uint32]Loc // pages that had to leave memory before they were in a checkpoint
 	era   int            // counts resets
@@ -133,8 +134,8 @@ func (p *Pages) Shrink(n int) {
 	clear(p.meta[keep:])
 	p.pages, p.base, p.meta = p.pages[:keep], p.base[:keep], p.meta[:keep]
 	p.dirty = slices.DeleteFunc(p.dirty, func(n uint32) bool { return int(n) >= keep })
-	if keep < len(p.locs) {
-		p.locs, p.table = p.locs[:keep:keep], Loc{}
+	if keep < p.saved() {
+		p.locs, p.table = p.known()[:keep:keep], Loc{}
 	}
 	p.was = p.was[:min(len(p.was), keep)]
 	p.least = min(p.least, keep)
@@ -146,7 +147,7 @@ func (p *Pages) Reset() {
 		p.drop(uint32(n))
 	}
 	p.pages, p.base, p.meta, p.dirty, p.locs, p.table = nil, nil, nil, nil, nil, Loc{}
-	p.spill, p.was, p.slab = nil, nil, nil
+	p.spill, p.was, p.slab, p.later = nil, nil, nil, nil
 	p.era++
 }
 
@@ -266,9 +267,9 @@ func (p *Pages) fault(n uint32) []uint64 {
 	if l, ok := p.spill[n]; ok {
 		p.mem.load(p, buf, l)
 		p.forgetSpill(n)
-	} else if int(n) < len(p.locs) && !p.locs[n].base.None() {
-		p.mem.load(p, buf, p.locs[n].base)
-		for _, l := range p.locs[n].deltas {
+	} else if locs := p.known(); int(n) < len(locs) && !locs[n].base.None() {
+		p.mem.load(p, buf, locs[n].base)
+		for _, l := range locs[n].deltas {
 			p.mem.load(p, buf, l)
 		}
 	} // else it has never been written

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"github.com/tidemill/tidemill/internal/state"
@@ -189,6 +190,9 @@ func TestStateThroughCheckpoints(t *testing.T) {
 						t.Fatal(err)
 					}
 					then.compare(t, again)
+					if r.IntN(2) == 0 {
+						w = w.goBack(t, r, then, back, budget, image)
+					}
 				}
 				w.mem.Rest()
 				w.compare(t, w)
@@ -206,6 +210,33 @@ func TestStateThroughCheckpoints(t *testing.T) {
 			}
 		})
 	}
+}
+
+// goBack restarts from an image, of the time when the model was then's: nothing of it is
+// read yet, or somebody reads beside where its pages are.
+func (w *world) goBack(t *testing.T, r *rand.Rand, then *world, back state.Backing, budget *state.Budget, image []byte) *world {
+	w.mem.Close()
+	next := newWorld(back, budget, w.rows.Stride())
+	if err := state.Restore(next.mem, image, next.persist); err != nil {
+		t.Fatal(err)
+	}
+	next.want, next.words, next.hash, next.byTag = then.want, then.words, then.hash, then.byTag
+	unread := next.mem.Unread()
+	if len(unread) != 3 {
+		t.Fatalf("%d page tables are left to be read, want those of 3 arrays", len(unread))
+	}
+	if r.IntN(2) == 0 {
+		var wg sync.WaitGroup
+		for _, read := range unread {
+			wg.Go(func() {
+				if err := read(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		t.Cleanup(wg.Wait)
+	}
+	return next
 }
 
 // TestUnsaidWrites checks that tests find a write that no Edit announced.

@@ -40,8 +40,9 @@ func Freeze(m *Memory, fn func(*Persist)) *Frozen {
 }
 
 // Restore loads an image that Frozen.Write gave into m, whose arrays are new and
-// empty; fn names the same things in the same order. No page is read, only where they
-// are. After an error m and what fn named are of no use.
+// empty; fn names the same things in the same order. No page is read, nor where they
+// are: that is read when it is needed, or by whoever calls what Memory.Unread lists.
+// After an error m and what fn named are of no use.
 func Restore(m *Memory, image []byte, fn func(*Persist)) error {
 	p := &Persist{mem: m, loading: true}
 	p.open(image)
@@ -111,17 +112,12 @@ func (p *Persist) Pages(a *Pages) {
 		p.Fail(fmt.Errorf("%w: an array of %d pages, rows of %d words where %d are", ErrDamaged, s.pages, s.stride, a.stride))
 		return
 	}
-	raw, err := p.mem.back.Read(s.table, p.mem.owner|s.id, nil)
-	if err != nil {
-		p.Fail(err)
+	if s.table.None() || int64(s.table.Len) < int64(s.pages)*(1+locBytes) {
+		p.Fail(fmt.Errorf("%w: an array of %d pages whose table has %d bytes", ErrDamaged, s.pages, s.table.Len))
 		return
 	}
-	locs, err := readTable(raw, s.pages)
-	if err != nil {
-		p.Fail(err)
-		return
-	}
-	a.id, a.locs, a.table = s.id, locs, s.table
+	a.id, a.table = s.id, s.table
+	a.later = &pageTable{back: p.mem.back, at: s.table, owner: p.mem.owner | s.id, pages: s.pages}
 	a.pages, a.base, a.meta = make([][]uint64, s.pages), make([]*uint64, s.pages), make([]pageMeta, s.pages)
 }
 

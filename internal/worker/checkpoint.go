@@ -145,6 +145,23 @@ func (w *Worker) Restore(key string, spec *flow.Spec, opt flow.Options, image []
 	return nil
 }
 
+// Unread lists what Restore has left to be read when a step needs it: where the pages of
+// state are. Each function reads a part and returns a FaultError if that is damaged. Any
+// goroutine may call them, beside steps, in any order; what was read is not read again.
+func (w *Worker) Unread() (out []func() error) {
+	for _, c := range w.circuits {
+		for _, read := range c.group.Unread() {
+			out = append(out, func() error {
+				if err := read(); err != nil {
+					return &FaultError{Circuit: c.key, Err: &state.FaultError{Err: err}}
+				}
+				return nil
+			})
+		}
+	}
+	return out
+}
+
 // RestoreMarks makes the marks of all relations what they were at the freeze.
 func (w *Worker) RestoreMarks(data []byte) error {
 	marks, err := readMarks(data)
