@@ -101,6 +101,15 @@ type Config struct {
 	Checkpoint CheckpointConfig
 	// Fill says how views are made over rows that are there.
 	Fill FillConfig
+	// Follow lets Open return a standby, once it is restored and as far as the log was when
+	// it began. False: it takes the lead.
+	Follow bool
+	// Leader is how a standby reaches who leads. Nil: there is nobody else, and a leader
+	// has no standbys.
+	Leader Leader
+	// Floor tells the first record of the log that other nodes need still. Nil, or zero:
+	// none does. It must be cheap.
+	Floor func() uint64
 	// Manual, of OpenManual alone, drives the engine.
 	Manual *Manual
 	// Probe is worker.Config.Probe: tests let circuits panic in it.
@@ -151,6 +160,8 @@ type Engine struct {
 	budget   *state.Budget // of the memory for state that can leave it
 	recovery *Recovery
 	fault    error // why the state could not be read back or kept; set before done is closed
+	fenced   bool  // another leader took over; likewise
+	stand    stand
 }
 
 // Open opens the pipeline: it reads its log from the start, rebuilds every view,

@@ -1,0 +1,135 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidemill/tidemill/internal/types"
+)
+
+// Leader is how a standby reaches the engine that leads, wherever that is. The bytes are
+// those of Engine.Serve; an answer is what Serve returned. Errors: ErrNoLeader when nobody
+// leads, or who does was not reached or is no longer the leader, and nothing has happened;
+// ErrOutcome, or any other, when it may have. It is safe for concurrent use.
+type Leader interface {
+	Call(ctx context.Context, req []byte) (resp []byte, err error)
+}
+
+var (
+	// ErrNoLeader is Leader.Call's answer if a request was not carried out and will not be.
+	ErrNoLeader = errors.New("no leader")
+	// ErrOutcome is Leader.Call's answer if a request was sent and what became of it is not known.
+	ErrOutcome = errors.New("the outcome is not known")
+	// ErrNotLeader is Serve's answer on a node that does not lead: nothing was done.
+	ErrNotLeader = errors.New("this node does not lead")
+	// ErrMismatch says that a standby computed something else than what was committed. Its
+	// state is void; opened again it begins at a checkpoint.
+	ErrMismatch = errors.New("a step came out differently than it was committed")
+	// ErrNeedsCheckpoint says that what this node keeps is not enough to go on: the log has
+	// been trimmed past it. A checkpoint of a peer is.
+	ErrNeedsCheckpoint = errors.New("there is no checkpoint to go on from")
+)
+
+// ErrYielded is why a pipeline ended that has handed its lead on by Yield. Clients see it
+// too.
+var ErrYielded error = &types.Error{Code: "57P04", Message: "this node has handed the pipeline on to another",
+	Detail: "What was accepted before is committed; this was not carried out.", Hint: "Connect again."}
+
+// HeartbeatSteps is after how much silence a leader with standbys commits an empty step,
+// so that they know how current they are, and it that it still leads.
+const HeartbeatSteps = 2 * time.Second
+
+// Role says what an engine does.
+type Role int32
+
+// The roles, in the order of a life.
+const (
+	RoleStandby  Role = iota // follows the log
+	RoleClaiming             // was asked to lead, and reads to the log's end or claims its epoch
+	RoleLeader               // commits steps
+	RoleEnded                // Done is closed
+)
+
+func (r Role) String() string { return [...]string{"standby", "claiming", "leader", "ended"}[r] }
+
+// Standing is how an engine stands among those of its pipeline.
+type Standing struct {
+	Role        Role
+	Epoch       uint64 // the last one in the log that it knows
+	LeaderName  string // Config.Node of who claimed that epoch; "" if it is not known
+	Step        uint64 // the last one that readers see
+	LogPosition uint64 // of the last record that is part of its state
+	// AtEnd is when, by the own clock, nothing was committed that is not part of its state;
+	// zero: never yet.
+	AtEnd time.Time
+	// Floor is the first record of the log that a start from its own kept checkpoints needs;
+	// 0: all of them.
+	Floor uint64
+	// Mismatch is what came out differently here than where it was committed, "" if nothing.
+	Mismatch string
+}
+
+// stand is the engine's standing as its loop tells it and others ask for it.
+type stand struct {
+	role  atomic.Int32 // a Role
+	moved broadcast    // when the role has changed
+
+	mu  sync.Mutex
+	now Standing // Role excepted
+}
+
+func (s *stand) become(r Role) {
+	s.role.Store(int32(r))
+	s.moved.send()
+}
+
+func (s *stand) set(fn func(*Standing)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fn(&s.now)
+}
+
+// role is what the engine does now.
+func (e *Engine) role() Role { return Role(e.stand.role.Load()) }
+
+// Standing tells how the engine stands.
+func (e *Engine) Standing() Standing {
+	e.stand.mu.Lock()
+	s := e.stand.now
+	e.stand.mu.Unlock()
+	s.Role = e.role()
+	if snap := e.Snapshot(); snap != nil {
+		s.Step = snap.Step
+	}
+	return s
+}
+
+// Fenced reports whether the pipeline has ended because another leader took over.
+func (e *Engine) Fenced() bool {
+	select {
+	case <-e.done:
+		return e.fenced
+	default:
+		return false
+	}
+}
+
+// Lead makes a standby the leader: it reads to the log's end, claims the next epoch and
+// lets sources, sinks and checkpoints run. It returns when it leads; at once if it does.
+// An error before the claim leaves it a standby; one later ends it.
+func (e *Engine) Lead(ctx context.Context) error {
+	return errors.New("not there yet")
+}
+
+// Yield ends a leader whose place another one is to take: what was accepted is committed
+// and, if that is quick, a checkpoint is made. Then Done is closed and Err is ErrYielded.
+func (e *Engine) Yield(ctx context.Context) error {
+	return errors.New("not there yet")
+}
+
+// Serve carries out what Leader.Call brought from another node, and returns the answer for
+// it. ErrNotLeader: nothing was done.
+func (e *Engine) Serve(ctx context.Context, req []byte) ([]byte, error) { return nil, ErrNotLeader }
