@@ -42,6 +42,7 @@ type scratch struct {
 	// removed.
 	io   sync.RWMutex
 	file File // nil until something is spilled
+	gone discards
 
 	mu        sync.Mutex
 	end       int64 // how long the file is, or will be once the writes under way are done
@@ -60,6 +61,7 @@ type extent struct{ off, len int64 }
 func (s *scratch) init(fsys FS, opt Options) {
 	s.fs, s.max, s.reserve = fsys, opt.MaxScratchBytes, opt.ReserveBytes
 	s.unchecked = growBytes
+	s.gone.init(fsys, opt)
 	s.frames.New = func() any { return new([]byte) }
 }
 
@@ -293,7 +295,7 @@ func (s *scratch) removeIfEmpty() {
 	s.io.Lock()
 	defer s.io.Unlock()
 	s.mu.Lock()
-	empty := s.used == 0
+	empty, size := s.used == 0, s.high
 	if empty {
 		s.high = 0
 	}
@@ -302,7 +304,7 @@ func (s *scratch) removeIfEmpty() {
 		// Nothing is in it, and what fails here shows when it is made again.
 		s.file.Close()
 		s.file = nil
-		s.fs.Remove(scratchName)
+		s.gone.discard(scratchName, size)
 	}
 }
 

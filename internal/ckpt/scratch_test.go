@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tidemill/tidemill/internal/ckpt"
@@ -192,5 +193,88 @@ func TestUnspillOfNothingPanics(t *testing.T) {
 			}()
 			s.Unspill(l)
 		}()
+	}
+}
+
+// TestALargeScratchFileIsRemovedBeside leaves a large scratch file behind: the store opens
+// and spills without it being gone, which it is when the job has run, or else after the
+// next start. With little room on the disk it goes at once.
+func TestALargeScratchFileIsRemovedBeside(t *testing.T) {
+	dir := t.TempDir()
+	leave := func() {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "scratch"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(filepath.Join(dir, "scratch"), 17<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var jobs []func()
+	opt := ckpt.Options{Beside: func(job func()) { jobs = append(jobs, job) }}
+	large := func() (n int) {
+		t.Helper()
+		for _, e := range must[[]os.DirEntry](t)(os.ReadDir(dir)) {
+			if info := must[os.FileInfo](t)(e.Info()); strings.HasPrefix(e.Name(), "scratch") && info.Size() > 1<<20 {
+				n++
+			}
+		}
+		return n
+	}
+	run := func() {
+		for _, job := range jobs {
+			job()
+		}
+		jobs = nil
+	}
+
+	leave()
+	s := openDir(t, dir, opt)
+	l := must[state.Loc](t)(s.Spill(1, []byte("new")))
+	if len(jobs) != 1 || large() != 1 {
+		t.Fatalf("%d jobs, %d large files", len(jobs), large())
+	}
+	run()
+	if got, err := s.Read(l, 1, nil); err != nil || string(got) != "new" || large() != 0 {
+		t.Fatalf("%q, %v; %d large files", got, err, large())
+	}
+	s.Unspill(l)
+	s.Close()
+
+	leave()
+	openDir(t, dir, opt).Close()
+	jobs = nil // the process died
+	leave()
+	s = openDir(t, dir, opt)
+	if len(jobs) != 2 || large() != 2 {
+		t.Fatalf("%d jobs, %d large files", len(jobs), large())
+	}
+	run()
+	if large() != 0 {
+		t.Fatalf("%d large files are left", large())
+	}
+
+	var at []state.Loc
+	for range 20 { // one that empties while it is open
+		at = append(at, must[state.Loc](t)(s.Spill(1, make([]byte, 1<<20))))
+	}
+	for _, l := range at {
+		s.Unspill(l)
+	}
+	l = must[state.Loc](t)(s.Spill(1, []byte("again")))
+	if len(jobs) != 1 || large() != 1 {
+		t.Fatalf("%d jobs, %d large files", len(jobs), large())
+	}
+	run()
+	if got, err := s.Read(l, 1, nil); err != nil || string(got) != "again" || large() != 0 {
+		t.Fatalf("%q, %v; %d large files", got, err, large())
+	}
+	s.Close()
+
+	leave()
+	opt.ReserveBytes = 1 << 60
+	openDir(t, dir, opt)
+	if len(jobs) != 0 || large() != 0 {
+		t.Fatalf("%d jobs, %d large files on a full disk", len(jobs), large())
 	}
 }

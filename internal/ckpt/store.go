@@ -27,6 +27,9 @@ type Options struct {
 	// many bytes. It may block, so that other writers of the disk get their turn; nil: no
 	// pause.
 	Pace func(bytes int)
+	// Beside runs a job that removes a large file beside its caller, and the process need
+	// not wait for it; nil: whoever gives the file up waits until it is gone.
+	Beside func(job func())
 }
 
 // Store keeps the checkpoints of one pipeline in a directory, and what has to leave
@@ -72,8 +75,8 @@ func Open(fsys FS, opt Options) (*Store, error) {
 	if err := fsys.SyncDir("."); err != nil {
 		return nil, fmt.Errorf("open checkpoints: sync directory: %w", noSpace(err))
 	}
-	if err := fsys.Remove(scratchName); err != nil {
-		return nil, fmt.Errorf("open checkpoints: remove %s: %w", scratchName, err)
+	if err := s.scratch.gone.leftovers(); err != nil {
+		return nil, fmt.Errorf("open checkpoints: %w", err)
 	}
 	for _, dir := range []string{packDir, manifestDir} {
 		if err := s.removeTemps(dir); err != nil {

@@ -28,7 +28,7 @@ func (e *Engine) openStore() error {
 	if c.FS == nil {
 		return nil
 	}
-	s, err := ckpt.Open(c.FS, ckpt.Options{ReserveBytes: max(c.ReserveBytes, 0), Pace: e.pace()})
+	s, err := ckpt.Open(c.FS, ckpt.Options{ReserveBytes: max(c.ReserveBytes, 0), Pace: e.pace(), Beside: e.spawn})
 	if err != nil {
 		return fmt.Errorf("checkpoints: %w", err)
 	}

@@ -59,7 +59,7 @@ func (w *World) flip(n *node) {
 	var names []string
 	var sizes []int64
 	for _, f := range n.disk.Files() {
-		if f.SizeBytes > 0 && f.Name != "scratch" {
+		if f.SizeBytes > 0 && !strings.HasPrefix(f.Name, "scratch") {
 			names, sizes = append(names, f.Name), append(sizes, f.SizeBytes)
 		}
 	}
