@@ -99,7 +99,8 @@ func (p *Pipeline) view(def *catalog.Relation) error {
 	if err != nil {
 		return err
 	}
-	out, err := c.Fill(0, 0, func(push func(string, *batch.Batch) error) error {
+	first := batch.NewBuilder(def.Types())
+	_, err = c.Fill(0, 0, func(push func(string, *batch.Batch) error) error {
 		for _, key := range c.Inputs() {
 			for _, b := range p.rows[key] {
 				if err := push(key, b); err != nil {
@@ -108,18 +109,22 @@ func (p *Pipeline) view(def *catalog.Relation) error {
 			}
 		}
 		return nil
+	}, func(b *batch.Batch) error {
+		first.AppendBatch(b)
+		return nil
 	})
 	if err != nil {
 		return err
 	}
+	content := batch.Consolidate(first.View())
 	p.work.Add(c)
 	for _, in := range q.Inputs {
 		if r := p.cat.ByID(in.ID); r.Kind == catalog.Source && !slices.Contains(p.reads, r.Name) {
 			p.reads = append(p.reads, r.Name)
 		}
 	}
-	p.rows[def.Key()] = []*batch.Batch{out.Batch}
-	p.result, p.cols, p.start, p.specs = def.Key(), q.Columns, out.Batch, append(p.specs, q.Spec)
+	p.rows[def.Key()] = []*batch.Batch{content}
+	p.result, p.cols, p.start, p.specs = def.Key(), q.Columns, content, append(p.specs, q.Spec)
 	return nil
 }
 
