@@ -73,7 +73,11 @@ type Config struct {
 	Metrics http.Handler // serves /metrics
 	// Backup writes a backup of the node, without the files of the given names and sizes;
 	// nil: there are none.
-	Backup   func(ctx context.Context, have map[string]int64, w io.Writer) error
+	Backup func(ctx context.Context, have map[string]int64, w io.Writer) error
+	// Status tells how the cluster does, as something that can be written as JSON, and Drain lets a node
+	// of it ("" for this one) hand over what it leads, or take part again; nil: there is none.
+	Status   func() any
+	Drain    func(ctx context.Context, node string, drain bool) error
 	User     string // the user of requests, which loopback is trusted for
 	Database string
 	Version  string
@@ -102,6 +106,8 @@ func New(cfg Config) *API {
 	a.mux.HandleFunc("POST /v1/sources/{name}", a.limited(a.ingest))
 	a.mux.HandleFunc("GET /v1/subscribe/{view}", a.subscribe)
 	a.mux.HandleFunc("POST /v1/backup", a.limited(a.backup))
+	a.mux.HandleFunc("GET /v1/cluster", a.cluster)
+	a.mux.HandleFunc("POST /v1/drain", a.limited(a.drain))
 	a.mux.HandleFunc("GET /{$}", a.index)
 	return a
 }
@@ -198,6 +204,8 @@ func (a *API) index(w http.ResponseWriter, _ *http.Request) {
 POST /v1/sql               {"query": "SELECT 1"} or plain SQL; Accept: application/x-ndjson streams rows
 GET  /v1/subscribe/VIEW    changes as server-sent events
 POST /v1/sources/NAME      NDJSON or a JSON array, acknowledged when durable
+GET  /v1/cluster           who leads, how far the others are, and what is wrong
+POST /v1/drain             {"node": "a"} hands over what a node leads
 GET  /metrics  /livez  /readyz
 `, a.cfg.Version)
 }
