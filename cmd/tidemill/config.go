@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 )
@@ -87,8 +88,13 @@ func configFile(flags *pflag.FlagSet) (settings, error) {
 // knownFlags is the names of every command's flags: one file serves all commands.
 func knownFlags() map[string]bool {
 	known := map[string]bool{}
-	for _, c := range root().Commands() {
-		c.Flags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+	var visit func(cmds []*cobra.Command)
+	visit = func(cmds []*cobra.Command) {
+		for _, c := range cmds {
+			c.Flags().VisitAll(func(f *pflag.Flag) { known[f.Name] = true })
+			visit(c.Commands())
+		}
 	}
+	visit(root().Commands())
 	return known
 }
