@@ -23,11 +23,21 @@ type Frozen struct {
 // Freeze takes the group's state as it is, without copying it. One at a time: the one
 // before is Done.
 func (g *Group) Freeze() *Frozen {
-	f := &Frozen{}
-	for _, c := range g.circuits {
-		f.lanes = append(f.lanes, state.Freeze(c.memory, c.persist))
+	f := g.BeginFreeze()
+	for lane := range g.circuits {
+		g.FreezeLane(f, lane)
 	}
 	return f
+}
+
+// BeginFreeze is the beginning of a Freeze that goes on with FreezeLane for each lane, 0 to
+// Workers()-1, in goroutines of their own if that is wanted; all before the next step.
+func (g *Group) BeginFreeze() *Frozen { return &Frozen{lanes: make([]*state.Frozen, len(g.circuits))} }
+
+// FreezeLane takes the state of one lane.
+func (g *Group) FreezeLane(f *Frozen, lane int) {
+	c := g.circuits[lane]
+	f.lanes[lane] = state.Freeze(c.memory, c.persist)
 }
 
 // Bytes returns about how many bytes Write will write.

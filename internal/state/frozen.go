@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync/atomic"
+	"unsafe"
 )
 
 // Frozen is a Memory, and what its user has said with a Persist, at the boundary
@@ -26,7 +27,7 @@ type frozenArray struct {
 	locs  []pageLocs // as before; not changed
 	later *pageTable // what locs is, if it was not read yet
 	table Loc
-	work  []*frozenPage
+	work  []frozenPage
 	done  []pageLocs // as after; nil if nothing changed
 }
 
@@ -42,19 +43,22 @@ type frozenPage struct {
 	state atomic.Uint32
 	n     uint32
 	mask  uint64
-	buf   []uint64 // the page itself, until it is written again; nil: spilled
+	buf   *uint64 // the page itself, until it is written again; nil: spilled
 	spill Loc
 }
 
-// rescue gives the writer a copy of the page, unless it is through with it.
-func (f *frozenPage) rescue() {
+// rescue gives the writer a copy of the page, which has so many words, unless it is
+// through with it.
+func (f *frozenPage) rescue(words int) {
 	for !f.state.CompareAndSwap(frozenWaits, frozenBusy) {
 		if f.state.Load() == frozenDone {
 			return
 		}
 		runtime.Gosched() // the writer encodes one page: microseconds
 	}
-	f.buf = slices.Clone(f.buf) // nil stays nil: the writer reads what was spilled
+	if f.buf != nil { // else the writer reads what was spilled
+		f.buf = unsafe.SliceData(slices.Clone(unsafe.Slice(f.buf, words)))
+	}
 	f.state.Store(frozenWaits)
 }
 
@@ -84,25 +88,44 @@ func (p *Pages) freeze(check bool) *frozenArray {
 	}
 	f := &frozenArray{p: p, era: p.era, pages: len(p.pages), locs: p.locs, later: p.later, table: p.table}
 	p.least = len(p.pages)
-	all := make([]frozenPage, len(p.dirty))
-	f.work = make([]*frozenPage, 0, len(p.dirty))
-	for i, n := range p.dirty {
-		if _, cooling := p.cool[n]; cooling {
-			p.fault(n)
+	f.work = make([]frozenPage, 0, len(p.dirty))
+	if len(p.dirty) < len(p.pages)/manyDirty {
+		for _, n := range p.dirty {
+			p.freezePage(f, n)
 		}
-		w := &all[i]
-		w.n, w.mask, w.buf = n, p.meta[n].mask, p.pages[n]
-		if w.buf == nil {
-			w.spill = p.spill[n] // which stays until the freeze is done
-			if w.spill.None() {
-				panic("state: a written page is nowhere")
+	} else {
+		// In the order of pages what is looked at lies side by side, and not all over memory.
+		for n := range p.meta {
+			if p.meta[n].mask != 0 && len(f.work) < len(p.dirty) {
+				p.freezePage(f, uint32(n))
 			}
 		}
-		p.meta[n] = pageMeta{frozen: w}
-		f.work = append(f.work, w)
+		if len(f.work) < len(p.dirty) {
+			panic(fmt.Sprintf("state: %d pages are listed as written, %d are", len(p.dirty), len(f.work)))
+		}
 	}
 	p.dirty = p.dirty[:0]
 	return f
+}
+
+// manyDirty is from which part of all pages on, 1/manyDirty, those that were written are
+// looked for, and not taken in the order in which they were written first.
+const manyDirty = 8
+
+// freezePage adds a written page to the work of a freeze, in which there is room.
+func (p *Pages) freezePage(f *frozenArray, n uint32) {
+	f.work = append(f.work, frozenPage{})
+	w := &f.work[len(f.work)-1]
+	m := &p.meta[n]
+	w.n, w.mask, w.buf = n, m.mask, p.base[n]
+	if w.buf == nil {
+		if _, cooling := p.cooling(n); cooling {
+			w.buf = unsafe.SliceData(p.fault(n))
+		} else if w.spill = p.spilled(n); w.spill.None() { // else it stays there until the freeze is done
+			panic("state: a written page is nowhere")
+		}
+	}
+	m.mask, m.frozen = 0, w
 }
 
 // check panics if a page was written and its mask does not say so.
@@ -113,7 +136,7 @@ func (p *Pages) check() {
 		} else if len(p.was) <= n {
 			p.was = append(p.was, make([]uint64, p.words))
 		}
-		if _, cooling := p.cool[uint32(n)]; pg == nil && cooling {
+		if _, cooling := p.cooling(uint32(n)); pg == nil && cooling {
 			pg = p.fault(uint32(n))
 		}
 		switch {
@@ -143,7 +166,8 @@ func (p *Pages) compare(n int, pg []uint64) {
 func (f *Frozen) Bytes() int64 {
 	n := int64(len(f.fixed))
 	for _, a := range f.arrays {
-		for _, w := range a.work {
+		for i := range a.work {
+			w := &a.work[i]
 			n += int64(bits.OnesCount64(w.mask)) << a.p.line * 8
 		}
 	}
@@ -181,14 +205,17 @@ func (a *frozenArray) write(m *Memory, to Sink, buf []byte) ([]byte, error) {
 	copy(next, locs)
 	changed := len(locs) != a.pages
 	fresh := make(map[uint32]bool, len(a.work)) // pages of which a record is put
-	for _, w := range a.work {
+	for i := range a.work {
+		w := &a.work[i]
 		for !w.state.CompareAndSwap(frozenWaits, frozenBusy) {
 			runtime.Gosched()
 		}
 		old := next[w.n]
 		full := old.base.None() || len(old.deltas) == MaxDeltas || bits.OnesCount64(w.mask) > deltaLines || sparse(to, old)
-		pg, err := w.buf, error(nil)
-		if pg == nil {
+		pg, err := []uint64(nil), error(nil)
+		if w.buf != nil {
+			pg = unsafe.Slice(w.buf, a.p.words)
+		} else {
 			pg, buf, err = a.read(m, buf, w.spill)
 		}
 		mask := w.mask
@@ -302,7 +329,8 @@ func (f *Frozen) Done(complete bool) {
 	f.mem.frozen = nil
 	for _, a := range f.arrays {
 		p := a.p
-		for _, w := range a.work {
+		for i := range a.work {
+			w := &a.work[i]
 			if p.era != a.era || int(w.n) >= p.least { // it was forgotten meanwhile
 				f.mem.unspill(w.spill)
 				continue
@@ -334,11 +362,11 @@ func (p *Pages) settle(w *frozenPage, complete bool) {
 	if w.spill.None() {
 		return
 	}
-	if p.spill[w.n] == w.spill {
+	if p.spilled(w.n) == w.spill {
 		if !complete && p.pages[w.n] == nil {
 			return // it is where it was
 		}
-		delete(p.spill, w.n)
+		p.out[w.n].spill = Loc{}
 	}
 	p.mem.unspill(w.spill)
 }

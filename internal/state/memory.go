@@ -233,11 +233,8 @@ func (m *Memory) coolDown(want int64) {
 			if p.pages[n] == nil || p.meta[n].frozen != nil || !written && p.meta[n].mask != 0 {
 				continue
 			}
-			if p.cool == nil {
-				p.cool = map[uint32]int{}
-			}
-			p.cool[n] = len(m.cooling)
 			m.cooling = append(m.cooling, coolPage{p, n, p.pages[n]})
+			p.outside(n).cool = len(m.cooling)
 			p.set(n, nil)
 			m.cooled += int64(p.words) * 8
 		}
@@ -275,17 +272,14 @@ func (m *Memory) evict(need int64) {
 					panic(&FaultError{fmt.Errorf("make room in memory: %w", err)})
 				}
 				c.p.set(c.n, c.buf) // it stays, and is tried again
-				delete(c.p.cool, c.n)
+				c.p.out[c.n].cool = 0
 				m.cooled -= bytes
 				need -= bytes // or all others would be tried as well
 				continue
 			}
-			if c.p.spill == nil {
-				c.p.spill = map[uint32]Loc{}
-			}
-			c.p.spill[c.n] = l
+			c.p.out[c.n].spill = l
 		}
-		delete(c.p.cool, c.n)
+		c.p.out[c.n].cool = 0
 		m.cooled -= bytes
 		m.hold(-bytes)
 		m.keep(c.buf)
@@ -297,7 +291,7 @@ func (m *Memory) evict(need int64) {
 		m.first = 0
 		for i, c := range m.cooling {
 			if c.buf != nil {
-				c.p.cool[c.n] = i
+				c.p.out[c.n].cool = i + 1
 			}
 		}
 	}

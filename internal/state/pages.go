@@ -33,14 +33,13 @@ type Pages struct {
 	// locs says where pages were as of the last complete checkpoint; it may be shorter
 	// than pages. It is never changed, but replaced.
 	locs  []pageLocs
-	later *pageTable     // after a restart: what locs is, not read yet; see known
-	table Loc            // where locs is; nowhere if it has never been written
-	spill map[uint32]Loc // pages that had to leave memory before they were in a checkpoint
-	era   int            // counts resets
-	slab  []uint64       // of zeros, for pages to come
-	least int            // fewest pages since the last freeze
-	cool  map[uint32]int // pages on their way out, and where in Memory.cooling
-	was   [][]uint64     // with Memory.Check: the pages at the last freeze
+	later *pageTable // after a restart: what locs is, not read yet; see known
+	table Loc        // where locs is; nowhere if it has never been written
+	out   []outPage  // of pages that are not in memory; it may be shorter than pages
+	era   int        // counts resets
+	slab  []uint64   // of zeros, for pages to come
+	least int        // fewest pages since the last freeze
+	was   [][]uint64 // with Memory.Check: the pages at the last freeze
 }
 
 // pageMeta is what is known of a page besides its content.
@@ -127,7 +126,10 @@ func (p *Pages) Shrink(n int) {
 	}
 	for i := keep; i < len(p.pages); i++ {
 		p.drop(uint32(i))
-		delete(p.spill, uint32(i)) // a freeze that wants it still knows where it is
+	}
+	if keep < len(p.out) { // a freeze that wants what was spilled still knows where it is
+		clear(p.out[keep:])
+		p.out = p.out[:keep]
 	}
 	clear(p.pages[keep:])
 	clear(p.base[keep:])
@@ -147,17 +149,17 @@ func (p *Pages) Reset() {
 		p.drop(uint32(n))
 	}
 	p.pages, p.base, p.meta, p.dirty, p.locs, p.table = nil, nil, nil, nil, nil, Loc{}
-	p.spill, p.was, p.slab, p.later = nil, nil, nil, nil
+	p.out, p.was, p.slab, p.later = nil, nil, nil, nil
 	p.era++
 }
 
 // drop forgets a page's content wherever it is.
 func (p *Pages) drop(n uint32) {
 	p.forgetSpill(n)
-	if at, ok := p.cool[n]; ok {
+	if at, ok := p.cooling(n); ok {
 		p.mem.cooling[at].buf = nil
 		p.mem.cooled -= int64(p.words) * 8
-		delete(p.cool, n)
+		p.out[n].cool = 0
 		p.mem.hold(-int64(p.words) * 8)
 	} else if pg := p.pages[n]; pg != nil {
 		p.mem.hold(-int64(p.words) * 8)
@@ -245,26 +247,26 @@ func (p *Pages) edit(n uint32) {
 		p.dirty = append(p.dirty, n)
 	}
 	if f := m.frozen; f != nil {
-		f.rescue()
+		f.rescue(p.words)
 		m.frozen = nil
 		if !f.spill.None() {
-			delete(p.spill, n) // it is the freeze's alone now
+			p.out[n].spill = Loc{} // it is the freeze's alone now
 		}
 	}
 }
 
 // fault brings page n into memory.
 func (p *Pages) fault(n uint32) []uint64 {
-	if at, ok := p.cool[n]; ok {
+	if at, ok := p.cooling(n); ok {
 		c := &p.mem.cooling[at]
 		p.set(n, c.buf)
 		c.buf = nil
 		p.mem.cooled -= int64(p.words) * 8
-		delete(p.cool, n)
+		p.out[n].cool = 0
 		return p.pages[n]
 	}
 	buf := p.mem.take(p.words)
-	if l, ok := p.spill[n]; ok {
+	if l := p.spilled(n); !l.None() {
 		p.mem.load(p, buf, l)
 		p.forgetSpill(n)
 	} else if locs := p.known(); int(n) < len(locs) && !locs[n].base.None() {
@@ -281,14 +283,14 @@ func (p *Pages) fault(n uint32) []uint64 {
 // forgetSpill gives page n's scratch space back. What a freeze is to write from there
 // stays until that is done.
 func (p *Pages) forgetSpill(n uint32) {
-	l, ok := p.spill[n]
-	if !ok {
+	l := p.spilled(n)
+	if l.None() {
 		return
 	}
 	if f := p.meta[n].frozen; f != nil && f.spill == l {
 		return
 	}
-	delete(p.spill, n)
+	p.out[n].spill = Loc{}
 	p.mem.unspill(l)
 }
 

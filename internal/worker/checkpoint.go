@@ -51,14 +51,16 @@ func (w *Worker) Freeze() (*Frozen, error) {
 	}
 	f := &Frozen{marks: appendMarks(nil, w.marks)}
 	for _, c := range w.circuits {
-		err := c.guard(func() error {
-			f.circuits = append(f.circuits, frozenCircuit{c.key, c.spec.Hash(), c.owner, c.group.Freeze()})
+		part := frozenCircuit{c.key, c.spec.Hash(), c.owner, c.group.BeginFreeze()}
+		err := c.each(true, func(lane int) error {
+			c.group.FreezeLane(part.frozen, lane)
 			return nil
 		})
 		if err != nil {
 			w.failed = err
 			return nil, fmt.Errorf("freeze circuits: %w", err)
 		}
+		f.circuits = append(f.circuits, part)
 	}
 	return f, nil
 }
