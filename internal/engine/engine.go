@@ -137,6 +137,7 @@ type Engine struct {
 	look    chan func(*leader) // what wants to see the leader's own state
 	written chan *ckptJob      // a checkpoint's writer is through
 	unread  chan unreadFault   // something that was read beside the leader is damaged
+	aside   aside
 	arrive  chan struct{}      // some source has rows; one pending signal is enough
 	bytes   *semaphore         // of MaxPendingBytes
 	nextReq atomic.Uint64
@@ -263,6 +264,7 @@ func (e *Engine) open(ctx context.Context) error {
 	if err := e.recover(ctx); err != nil {
 		return err
 	}
+	e.aside.start(e.spawn)
 	l := e.lead
 	e.cfg.Logger.Info("pipeline is ready", "pipeline", e.cfg.Name, "step", l.coord.CommittedStep(),
 		"epoch", l.coord.Epoch(), "took", time.Since(start))

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/tidemill/tidemill/internal/ckpt"
 	"github.com/tidemill/tidemill/internal/state"
@@ -28,12 +29,43 @@ func (e *Engine) openStore() error {
 	if c.FS == nil {
 		return nil
 	}
-	s, err := ckpt.Open(c.FS, ckpt.Options{ReserveBytes: max(c.ReserveBytes, 0), Pace: e.pace(), Beside: e.spawn})
+	s, err := ckpt.Open(c.FS, ckpt.Options{ReserveBytes: max(c.ReserveBytes, 0), Pace: e.pace(), Beside: e.aside.add})
 	if err != nil {
 		return fmt.Errorf("checkpoints: %w", err)
 	}
 	e.store, e.budget = s, state.NewBudget(e.cfg.MemoryBytes)
 	return nil
+}
+
+// aside has jobs that the disk is slow at, such as the removal of large files, wait until
+// the pipeline is up, which they would make wait for its own writes.
+type aside struct {
+	mu   sync.Mutex
+	jobs []func()
+	run  func(job func()) // nil: not yet
+}
+
+func (a *aside) add(job func()) {
+	a.mu.Lock()
+	run := a.run
+	if run == nil {
+		a.jobs = append(a.jobs, job)
+	}
+	a.mu.Unlock()
+	if run != nil {
+		run(job)
+	}
+}
+
+// start has run take the jobs that wait and all to come.
+func (a *aside) start(run func(job func())) {
+	a.mu.Lock()
+	jobs := a.jobs
+	a.jobs, a.run = nil, run
+	a.mu.Unlock()
+	for _, job := range jobs {
+		run(job)
+	}
 }
 
 // Memory returns how many bytes of state and cached rows are in memory, of those that
