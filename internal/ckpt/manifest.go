@@ -56,16 +56,19 @@ func (h *Hash) UnmarshalText(text []byte) error {
 // Manifest says what belongs to one checkpoint. Its hash is that of its file and is
 // what the log's CKPT record names.
 type Manifest struct {
-	Major    int               `json:"format"`       // set by Finish
-	Minor    int               `json:"format_minor"` // set by Finish
-	Pipeline string            `json:"pipeline"`
-	Step     uint64            `json:"step"`     // the last step that is in it
-	Now      int64             `json:"now"`      // logical time of that step, microseconds since 1970
-	LogSeq   uint64            `json:"log_seq"`  // the last position of the log that is in it; replay goes on after it
-	LogHash  Hash              `json:"log_hash"` // chain hash at that position
-	Epoch    uint64            `json:"epoch"`    // of the leader that wrote it, or the one it followed
-	Engine   string            `json:"engine"`   // version of the engine that wrote it
-	Lanes    int               `json:"lanes"`    // over how many workers circuits are spread
+	Major    int    `json:"format"`       // set by Finish
+	Minor    int    `json:"format_minor"` // set by Finish
+	Pipeline string `json:"pipeline"`
+	Step     uint64 `json:"step"`     // the last step that is in it
+	Now      int64  `json:"now"`      // logical time of that step, microseconds since 1970
+	LogSeq   uint64 `json:"log_seq"`  // the last position of the log that is in it; replay goes on after it
+	LogHash  Hash   `json:"log_hash"` // chain hash at that position
+	Epoch    uint64 `json:"epoch"`    // of the leader that wrote it, or the one it followed
+	Engine   string `json:"engine"`   // version of the engine that wrote it
+	Lanes    int    `json:"lanes"`    // over how many workers circuits are spread
+	// Standby says that no record of the log names it: it is valid iff the record at LogSeq
+	// has the hash LogHash.
+	Standby  bool              `json:"standby,omitempty"`
 	Previous Hash              `json:"previous"` // the manifest whose records it goes on to use; set by Begin
 	Packs    []Pack            `json:"packs"`    // by number; set by Finish
 	Objects  map[string]Object `json:"objects"`  // set by Finish

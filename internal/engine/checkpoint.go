@@ -63,6 +63,7 @@ type checkpoints struct {
 	store   *ckpt.Store // nil: there are none
 	job     *ckptJob    // under way
 	asked   bool        // a request to begin one waits for its turn
+	late    bool        // a standby's is due as soon as the step that is being read is complete
 	changed bool        // there is a step or command since the last freeze
 	volume  int64       // bytes of log since then
 	at      int64       // when the next is due, microseconds of Unix time; math.MaxInt64: never
@@ -152,6 +153,10 @@ func (l *leader) checkpointDue() {
 // written, its record.
 func (l *leader) askForCheckpoint(j *ckptJob) {
 	if j == nil {
+		if !l.leading() {
+			l.checkpointHere()
+			return
+		}
 		if l.ckpt.asked {
 			return
 		}
@@ -252,6 +257,10 @@ func (l *leader) checkpointWritten(j *ckptJob) {
 		l.checkpointFailed(j)
 		return
 	}
+	if j.head.Standby {
+		l.checkpointComplete(j)
+		return
+	}
 	l.askForCheckpoint(j)
 }
 
@@ -301,6 +310,7 @@ func (l *leader) checkpointComplete(j *ckptJob) {
 	l.e.metrics.checkpoint(j, now, took)
 	l.e.cfg.Logger.Info("checkpoint", "pipeline", l.e.cfg.Name, "step", j.head.Step, "bytes", j.bytes, "took", took, "pause", j.pause)
 	l.answerCheckpoints(&c.waiting, nil)
+	l.noteKept()
 	l.tidy()
 	switch interval := l.e.cfg.Checkpoint.Interval; {
 	case len(c.next) > 0:

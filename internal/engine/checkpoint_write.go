@@ -85,7 +85,7 @@ func (l *leader) freeze() (*ckptJob, error) {
 	last, hash := l.coord.Last()
 	j := &ckptJob{catalog: l.cat, specs: map[string]string{}, sources: map[catalog.ID]*wire.SourceState{}, head: ckpt.Manifest{
 		Pipeline: l.e.cfg.Name, Step: l.coord.CommittedStep(), Now: l.now + epochMicros, LogSeq: last, LogHash: ckpt.Hash(hash),
-		Epoch: l.coord.Epoch(), Engine: l.e.cfg.version, Lanes: l.work.Lanes()}}
+		Epoch: l.coord.Epoch(), Engine: l.e.cfg.version, Lanes: l.work.Lanes(), Standby: !l.leading()}}
 	j.engine = l.saveHead()
 	var err error
 	if j.circuits, err = l.work.Freeze(); err != nil {

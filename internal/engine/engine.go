@@ -134,6 +134,7 @@ type Engine struct {
 	errors    errorList
 
 	submit  chan *request
+	promote chan promotion     // a standby is to lead
 	look    chan func(*leader) // what wants to see the leader's own state
 	written chan *ckptJob      // a checkpoint's writer is through
 	unread  chan unreadFault   // something that was read beside the leader is damaged
@@ -193,7 +194,7 @@ func open(ctx context.Context, cfg Config) (*Engine, error) {
 	setDefaults(&cfg)
 	e := &Engine{
 		recovery: cfg.Recovery, cfg: cfg, logs: cfg.Logs, node: cfg.Node,
-		submit: make(chan *request, MaxPendingTx), written: make(chan *ckptJob, 1), unread: make(chan unreadFault, 1), arrive: make(chan struct{}, 1), look: make(chan func(*leader)),
+		submit: make(chan *request, MaxPendingTx), promote: make(chan promotion, 1), written: make(chan *ckptJob, 1), unread: make(chan unreadFault, 1), arrive: make(chan struct{}, 1), look: make(chan func(*leader)),
 		bytes: newSemaphore(MaxPendingBytes), done: make(chan struct{}),
 		sources: map[catalog.ID]*source{}, sinks: map[catalog.ID]*sinkState{}, sessions: map[int32]*Session{},
 	}

@@ -62,6 +62,8 @@ type Standing struct {
 	LeaderName  string // Config.Node of who claimed that epoch; "" if it is not known
 	Step        uint64 // the last one that readers see
 	LogPosition uint64 // of the last record that is part of its state
+	// Heard is when, by the own clock, the last record became part of its state.
+	Heard time.Time
 	// AtEnd is when, by the own clock, nothing was committed that is not part of its state;
 	// zero: never yet.
 	AtEnd time.Time
@@ -77,8 +79,10 @@ type stand struct {
 	role  atomic.Int32 // a Role
 	moved broadcast    // when the role has changed
 
-	mu  sync.Mutex
-	now Standing // Role excepted
+	mu    sync.Mutex
+	now   Standing  // Role and Step excepted
+	asked time.Time // when it was asked last where the log ends
+	end   uint64    // what the answer was
 }
 
 func (s *stand) become(r Role) {
@@ -121,7 +125,40 @@ func (e *Engine) Fenced() bool {
 // lets sources, sinks and checkpoints run. It returns when it leads; at once if it does.
 // An error before the claim leaves it a standby; one later ends it.
 func (e *Engine) Lead(ctx context.Context) error {
-	return errors.New("not there yet")
+	if e.role() == RoleLeader {
+		return nil
+	}
+	ask := promotion{ctx: ctx, answer: make(chan error, 1)}
+	if m := e.cfg.Manual; m != nil {
+		for len(e.promote) > 0 {
+			if err := m.Wait(); err != nil {
+				return err
+			}
+		}
+	}
+	select {
+	case e.promote <- ask:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-e.done:
+		return e.Err()
+	}
+	for m := e.cfg.Manual; m != nil && len(ask.answer) == 0; {
+		select {
+		case <-e.done:
+			return e.Err()
+		default:
+		}
+		if err := m.Wait(); err != nil {
+			return err
+		}
+	}
+	select {
+	case err := <-ask.answer:
+		return err
+	case <-e.done:
+		return e.Err()
+	}
 }
 
 // Yield ends a leader whose place another one is to take: what was accepted is committed

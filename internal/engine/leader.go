@@ -64,6 +64,7 @@ type leader struct {
 	from      uint64              // the first record that is replayed
 	exempt    map[catalog.ID]bool // during replay: views whose digests are not compared
 	head      *checkpointHead     // of the checkpoint that replay begins behind
+	follows   *standby            // nil: it leads, or is on its way to
 }
 
 // request is what sessions ask of the leader.
@@ -99,13 +100,18 @@ type answer struct {
 	err    error
 	step   uint64 // that holds it
 	effect catalog.Effect
+	void   bool // of an error: it was not carried out and will not be
 }
 
-// run is the leader loop.
+// run is the leader loop, and before it that of a standby.
 func (e *Engine) run() {
 	defer close(e.done)
 	l := e.lead
 	defer l.wake.Stop()
+	if l.follows != nil && !l.standBy() {
+		l.finish()
+		return
+	}
 	var poll *time.Ticker // once there is a source that generates its rows
 	var polls <-chan time.Time
 	l.begin()
@@ -153,8 +159,10 @@ func (l *leader) finish() {
 	case err == nil:
 		err = &types.Error{Code: "58000", Message: "the pipeline has stopped", Detail: l.coord.Reason()}
 	}
+	l.e.fenced = l.coord.Role() == coord.Fenced
 	err = l.noteFault(err)
 	l.e.end(err)
+	l.e.stand.become(RoleEnded)
 	l.e.cancel()
 	l.endCheckpoints(err)
 	for {
@@ -247,6 +255,7 @@ func (l *leader) effect(eff coord.Effect) {
 		l.readOn(eff.From)
 	case coord.Lead:
 		l.staged = nil
+		l.e.stand.set(func(s *Standing) { s.LeaderName = l.e.node })
 		l.tellDue()
 	case coord.Publish:
 		l.publish()
@@ -352,6 +361,10 @@ func (l *leader) append(expect uint64) {
 		outcome = coord.Unknown
 	}
 	l.feed(coord.Appended{Outcome: outcome})
+	if outcome == coord.Done {
+		last, _ := l.coord.Last()
+		l.e.stand.appended(l.e.cfg.Clock(), last, l.coord.Epoch())
+	}
 }
 
 // readOn gives the coord the records from from on, to find out what became of an append.

@@ -17,6 +17,7 @@ type Metrics struct {
 	RowsOut     atomic.Int64 // changes of views
 	Rejected    atomic.Int64 // transactions that a constraint refused
 	Quarantined atomic.Int64 // records of sources that were put aside
+	Mismatches  atomic.Int64 // steps that came out differently than they were committed
 	Queries     atomic.Int64
 	StepTime    Histogram // from the closing of a step to its commit
 	AppendTime  Histogram // of one append to the log

@@ -36,6 +36,15 @@ func (l *leader) replay(ctx context.Context, tail *logTail) error {
 	if err := l.e.log.Read(ctx, l.from, func(r fabric.Record) error { return l.replayRecord(ctx, r) }); err != nil {
 		return err
 	}
+	if l.e.cfg.Follow {
+		l.beginStandby()
+		return nil
+	}
+	return l.takeOver(ctx)
+}
+
+// takeOver claims the next epoch at the log's end and begins to lead.
+func (l *leader) takeOver(ctx context.Context) error {
 	l.feed(coord.EndOfLog{})
 	for l.coord.Role() != coord.Leading {
 		if len(l.queue) == 0 {
@@ -48,7 +57,7 @@ func (l *leader) replay(ctx context.Context, tail *logTail) error {
 			return l.notLeading()
 		}
 	}
-	l.skip, l.replaying = nil, false
+	l.skip, l.replaying, l.follows = nil, false, nil
 	l.work.Bound(l.e.cfg.MemoryBytes, func() bool { return l.e.ctx.Err() != nil })
 	if held := l.work.TotalBytes(); held > l.e.cfg.MemoryBytes && l.e.budget == nil {
 		l.e.cfg.Logger.Warn("the views hold more than their limit", "pipeline", l.e.cfg.Name, "bytes", held, "limit", l.e.cfg.MemoryBytes)
@@ -65,6 +74,7 @@ func (l *leader) replay(ctx context.Context, tail *logTail) error {
 	if l.coord.Role() != coord.Leading {
 		return l.notLeading()
 	}
+	l.e.stand.become(RoleLeader)
 	l.e.startConnectors(l)
 	l.startCheckpoints()
 	l.readUnread()
@@ -183,6 +193,7 @@ func (l *leader) replayRecord(ctx context.Context, r fabric.Record) error {
 		l.ckpt.changed = true
 	case wire.KindEpoch, wire.KindCkpt:
 		l.pendingTx = nil
+		return l.noteRecord(r.Seq, h, body)
 	}
 	return nil
 }
@@ -224,6 +235,9 @@ func (l *leader) replayStep(ctx context.Context, rec *wire.Step) error {
 			return fmt.Errorf("it takes %d to %d of source %d, of which %d are taken", g.From, g.To, g.Source, l.positions[g.Source])
 		}
 		t, err := src.replayRange(ctx, g.From, g.To)
+		if err != nil && ctx.Err() == nil && l.droppedLater(ctx, g.Source) {
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -289,7 +303,9 @@ func (l *leader) mismatch(logged *wire.Step, view catalog.ID) error {
 	if logged.Engine != l.e.cfg.version || logged.Circuit != l.circuit {
 		// Another version computed it: it is right by this one's lights.
 		l.e.cfg.Logger.Warn("replayed step differs", "pipeline", l.e.cfg.Name, "step", logged.N, "err", err)
+		l.noteMismatch(logged.N, err)
 		return nil
 	}
-	return err
+	l.noteMismatch(logged.N, err)
+	return fmt.Errorf("%w: %w", ErrMismatch, err)
 }

@@ -163,6 +163,8 @@ func usable(c ckpt.Entry, pipeline string, tail *logTail, first uint64) error {
 		return fmt.Errorf("it is of pipeline %q", m.Pipeline)
 	case m.LogSeq+1 < first:
 		return fmt.Errorf("it needs the log from record %d, which begins at %d", m.LogSeq+1, first)
+	case m.Standby:
+		return nil // what proves it is read when it is used
 	case tail == nil || tail.ckpts[c.Hash] <= m.LogSeq:
 		return errNotComplete
 	}
@@ -181,6 +183,11 @@ func (e *Engine) recoverFrom(ctx context.Context, c ckpt.Entry, tail *logTail, f
 	m, err := e.store.OpenManifest(c.Hash)
 	if err != nil {
 		return err
+	}
+	if m.Standby {
+		if err := e.proved(ctx, &m, first); err != nil {
+			return err
+		}
 	}
 	e.recovery.checkpoint(m.Step, m.LogSeq)
 	e.newLeader(m.Lanes)
@@ -208,6 +215,7 @@ func (l *leader) keepOlder(entries []ckpt.Entry, tail *logTail) {
 		}
 		l.ckpt.kept = append(l.ckpt.kept, keep(c.Hash, c.Manifest))
 	}
+	l.noteKept()
 }
 
 // older reports whether after err an older checkpoint is worth a try.

@@ -199,7 +199,9 @@ func (l *leader) markMismatch(logged *wire.Step, rel *catalog.Relation, col int,
 	err := &types.Error{Code: "XX001", Message: fmt.Sprintf("the watermark of column %q of %s is %s, and was %s when step %d was committed", name, rel.Describe(), is, was, logged.N)}
 	if logged.Engine != l.e.cfg.version {
 		l.e.cfg.Logger.Warn("replayed step differs", "pipeline", l.e.cfg.Name, "step", logged.N, "err", err)
+		l.noteMismatch(logged.N, err)
 		return nil
 	}
-	return err
+	l.noteMismatch(logged.N, err)
+	return fmt.Errorf("%w: %w", ErrMismatch, err)
 }

@@ -152,7 +152,7 @@ func (l *leader) trimming() trimming {
 	for _, k := range l.ckpt.kept {
 		t.keep = append(t.keep, k.hash)
 	}
-	if len(l.ckpt.kept) < keptCheckpoints {
+	if len(l.ckpt.kept) < keptCheckpoints || !l.leading() {
 		return t
 	}
 	oldest := l.ckpt.kept[len(l.ckpt.kept)-1]
