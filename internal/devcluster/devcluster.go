@@ -30,9 +30,10 @@ type Config struct {
 	Nodes   int    // 1 to MaxNodes
 	Cluster string // the cluster's name. Empty: "dev"
 
-	Args []string             // more arguments, of every node
-	Env  func(i int) []string // more of the environment of node i at each start of it; nil: none
-	Log  func(format string, args ...any)
+	Args     []string             // more arguments, of every node
+	NodeArgs func(i int) []string // and of node i at each start of it; nil: none
+	Env      func(i int) []string // more of the environment of node i at each start of it; nil: none
+	Log      func(format string, args ...any)
 
 	// ReadyTimeout is how long a node may take until it serves. Zero: DefaultReadyTimeout.
 	ReadyTimeout time.Duration

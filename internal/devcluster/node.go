@@ -139,7 +139,11 @@ func (n *Node) args() []string {
 		out = []string{"start", "--name", n.name, "--cluster", n.c.cfg.Cluster, "--routes", strings.Join(n.routes, ","), "--listen-routes", n.listen}
 	}
 	out = append(out, "--data", n.dir, "--pg", n.pg, "--http", n.http, "--nats", n.nats, "-o", "json")
-	return append(out, n.c.cfg.Args...)
+	out = append(out, n.c.cfg.Args...)
+	if n.c.cfg.NodeArgs != nil {
+		out = append(out, n.c.cfg.NodeArgs(n.index)...)
+	}
+	return out
 }
 
 // launch starts a process, unless one runs.

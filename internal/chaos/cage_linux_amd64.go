@@ -1,0 +1,3 @@
+package chaos
+
+const sysSetns = 308
