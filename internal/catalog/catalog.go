@@ -53,7 +53,8 @@ type Catalog struct {
 	schemas map[string]*Schema
 	rels    map[ID]*Relation
 	names   map[name]ID
-	funcs   map[name]ID // by signature
+	funcs   map[name]ID      // by signature
+	roles   map[string]*Role // by name; never changed, but replaced
 }
 
 // New returns the catalog without user objects. virtuals are the system
@@ -67,6 +68,7 @@ func New(virtuals []Relation) *Catalog {
 		rels:    map[ID]*Relation{},
 		names:   map[name]ID{},
 		funcs:   map[name]ID{},
+		roles:   newRoles(),
 	}
 	for _, s := range []Schema{
 		{CatalogSchemaID, CatalogSchema, true},

@@ -19,6 +19,9 @@ const (
 	DropSchemas                       // Targets, by Name
 	SetComment                        // Targets[0], Column, Comment
 	SetOptions                        // Targets[0], Options, Reset
+	CreateRole                        // Role
+	AlterRole                         // Role
+	DropRoles                         // Targets, by Name
 )
 
 // Command is a change of the catalog as plain data. It is stored in the log and
@@ -33,14 +36,15 @@ type Command struct {
 	OrReplace   bool `json:",omitempty"` // of a view
 	Cascade     bool `json:",omitempty"` // of a drop; else RESTRICT
 
-	Relation *Relation `json:",omitempty"`
-	Schema   string    `json:",omitempty"`
-	Targets  []Target  `json:",omitempty"`
-	Drops    Kind      `json:",omitempty"` // of DropRelations: what the targets must be
-	Column   string    `json:",omitempty"`
-	Comment  string    `json:",omitempty"`
-	Options  []Option  `json:",omitempty"` // to be set
-	Reset    []string  `json:",omitempty"` // options that go
+	Relation *Relation   `json:",omitempty"`
+	Schema   string      `json:",omitempty"`
+	Targets  []Target    `json:",omitempty"`
+	Drops    Kind        `json:",omitempty"` // of DropRelations: what the targets must be
+	Column   string      `json:",omitempty"`
+	Comment  string      `json:",omitempty"`
+	Options  []Option    `json:",omitempty"` // to be set
+	Reset    []string    `json:",omitempty"` // options that go
+	Role     *RoleChange `json:",omitempty"`
 }
 
 // Target names an object of a drop or comment. Schema is never empty for an
@@ -85,6 +89,12 @@ func (c *Catalog) With(cmd Command) (*Catalog, Effect, error) {
 		err = n.comment(cmd)
 	case SetOptions:
 		err = n.setOptions(cmd)
+	case CreateRole:
+		err = n.createRole(cmd)
+	case AlterRole:
+		err = n.alterRole(cmd)
+	case DropRoles:
+		err = n.dropRoles(cmd, &eff)
 	default:
 		err = &types.Error{Code: types.CodeInternal, Message: fmt.Sprintf("unknown catalog command %d", cmd.Kind)}
 	}

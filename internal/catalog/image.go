@@ -16,11 +16,13 @@ type image struct {
 	NextID    ID
 	Schemas   []*Schema
 	Relations []*Relation // functions among them, in the order of their IDs
+	Roles     []*Role     `json:",omitempty"` // in the order of their IDs
 }
 
 // Encode returns the catalog's bytes, from which Decode makes an equal one.
 func (c *Catalog) Encode() ([]byte, error) {
 	im := image{Format: imageVersion, Version: c.version, NextID: c.nextID}
+	im.Roles = c.Roles()
 	for _, s := range c.Schemas() {
 		if !s.System {
 			im.Schemas = append(im.Schemas, s)
@@ -58,6 +60,11 @@ func Decode(data []byte, virtuals []Relation) (*Catalog, error) {
 		}
 		c.schemas[s.Name] = s
 	}
+	roles, err := decodeRoles(im.Roles, c.nextID)
+	if err != nil {
+		return nil, fmt.Errorf("decode catalog: %w", err)
+	}
+	c.roles = roles
 	for _, r := range im.Relations {
 		if err := c.put(r); err != nil {
 			return nil, fmt.Errorf("decode catalog: %w", err)

@@ -155,7 +155,7 @@ func (s *Session) execute(ctx context.Context, p *prepared, args []types.Value) 
 	case *sql.Flush, *sql.Checkpoint:
 		return s.flush(ctx, st)
 	case *sql.CreateTable, *sql.CreateSource, *sql.CreateView, *sql.CreateMatView, *sql.CreateSink, *sql.CreateIndex,
-		*sql.CreateSchema, *sql.CreateFunction, *sql.Drop, *sql.Comment, *sql.CreateTableAs, *sql.Alter:
+		*sql.CreateSchema, *sql.CreateFunction, *sql.Drop, *sql.Comment, *sql.CreateTableAs, *sql.Alter, *sql.CreateRole, *sql.AlterRole:
 		return s.define(ctx, p)
 	case *sql.Call:
 		return s.call(ctx, st)
@@ -276,6 +276,10 @@ func (s *Session) define(ctx context.Context, p *prepared) (session.Cursor, erro
 			return nil, err
 		}
 	}
+	p, err := s.withoutPasswords(p)
+	if err != nil {
+		return nil, err
+	}
 	pl := s.planner(nil)
 	r := &request{kind: coord.DDL, ctx: ctx, frees: strings.HasPrefix(tagOf(p), "DROP "), plan: func(cat *catalog.Catalog) (catalog.Command, error) {
 		own := *pl
@@ -332,7 +336,14 @@ func tagOf(p *prepared) string {
 	case *sql.CreateFunction:
 		return "CREATE FUNCTION"
 	case *sql.Drop:
+		if st.Kind == "user" || st.Kind == "group" {
+			return "DROP ROLE"
+		}
 		return "DROP " + strings.ToUpper(st.Kind)
+	case *sql.CreateRole:
+		return "CREATE ROLE"
+	case *sql.AlterRole:
+		return "ALTER ROLE"
 	case *sql.Comment:
 		return "COMMENT"
 	case *sql.Alter:

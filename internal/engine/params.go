@@ -46,10 +46,11 @@ var settings = indexSettings([]setting{
 	{name: "integer_datetimes", value: "on", report: true, readOnly: true, about: "times are integers"},
 	{name: "standard_conforming_strings", value: "on", report: true, about: "backslashes in strings are plain", one: []string{"on", "true", "1", "yes"}},
 	{name: "application_name", report: true, about: "name of the client program"},
-	{name: "is_superuser", value: "on", report: true, readOnly: true, about: "whether the user may do everything"},
+	{name: "is_superuser", value: "on", report: true, readOnly: true, about: "whether the user manages roles"},
 	{name: "session_authorization", report: true, readOnly: true, about: "user of the session"},
 	{name: "default_transaction_read_only", value: "off", report: true, about: "whether transactions may write", one: onOff},
 	{name: "in_hot_standby", value: "off", report: true, readOnly: true, about: "whether this node follows another"},
+	{name: "password_encryption", value: "scram-sha-256", readOnly: true, about: "what is kept of passwords"},
 	{name: "search_path", value: "public", about: "schemas that names are looked up in"},
 	{name: "extra_float_digits", value: "1", about: "digits of floating-point numbers"},
 	{name: "bytea_output", value: "hex", about: "how byte strings are printed", one: []string{"hex", "escape"}},
@@ -102,6 +103,7 @@ func newParams(s *Session) *params {
 		p.values[name] = st.value
 	}
 	p.values["session_authorization"] = s.opt.User
+	p.values["is_superuser"] = s.e.superuser(s.opt.User)
 	p.path = []string{catalog.PublicSchema}
 	p.resets = maps.Clone(p.values)
 	return p

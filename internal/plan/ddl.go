@@ -42,10 +42,17 @@ func (p *Planner) PlanDDL(s sql.Stmt, text string) (cmd catalog.Command, err err
 			"CREATE TABLE AS is not supported yet")
 	case *sql.Alter:
 		cmd = d.alter(s)
+	case *sql.CreateRole:
+		cmd = d.createRole(s)
+	case *sql.AlterRole:
+		cmd = d.alterRole(s)
 	default:
 		unsupported(s.Pos(), "this statement (%s)", firstWords(d.sql))
 	}
 	cmd.SQL = d.sql
+	if hidden, found := sql.HidePasswords(s); found {
+		cmd.SQL = sql.Format(hidden)
+	}
 	return cmd, nil
 }
 
@@ -610,7 +617,10 @@ func (d *ddl) drop(s *sql.Drop) catalog.Command {
 		}
 		return cmd
 	}
-	if s.Kind == "function" {
+	switch s.Kind {
+	case "role", "user", "group":
+		return d.dropRoles(s)
+	case "function":
 		return d.dropFunctions(s)
 	}
 	kind, ok := dropKinds[s.Kind]

@@ -8,16 +8,13 @@ const connectorServer = 13200
 func roleTables() []Table {
 	const authid = `oid oid, rolname name, rolsuper bool, rolinherit bool, rolcreaterole bool, rolcreatedb bool, rolcanlogin bool,
 		rolreplication bool, rolbypassrls bool, rolconnlimit int4, rolpassword text, rolvaliduntil timestamptz`
-	role := func(_ *Env, r *rows) { r.add(owner, Owner, true, true, true, true, true, true, true, -1, nil, nil) }
 	return []Table{
-		pg("pg_authid", 1260, authid, role),
+		pg("pg_authid", 1260, authid, fillAuthID),
 		pg("pg_roles", 12000, `rolname name, rolsuper bool, rolinherit bool, rolcreaterole bool, rolcreatedb bool, rolcanlogin bool,
 			rolreplication bool, rolconnlimit int4, rolpassword text, rolvaliduntil timestamptz, rolbypassrls bool, rolconfig text[], oid oid`,
-			func(_ *Env, r *rows) {
-				r.add(Owner, true, true, true, true, true, true, -1, "********", nil, true, nil, owner)
-			}),
+			fillRoles),
 		pg("pg_user", 12001, "usename name, usesysid oid, usecreatedb bool, usesuper bool, userepl bool, usebypassrls bool, passwd text, valuntil timestamptz, useconfig text[]",
-			func(_ *Env, r *rows) { r.add(Owner, owner, true, true, true, true, "********", nil, nil) }),
+			fillUsers),
 		pg("pg_auth_members", 1261, "oid oid, roleid oid, member oid, grantor oid, admin_option bool", nil),
 		pg("pg_db_role_setting", 2964, "setdatabase oid, setrole oid, setconfig text[]", nil),
 		pg("pg_database", 1262, `oid oid, datname name, datdba oid, encoding int4, datlocprovider char, datistemplate bool, datallowconn bool,
@@ -51,7 +48,7 @@ func roleTables() []Table {
 		pg("pg_stat_activity", 12003, "datid oid, datname name, pid int4, usesysid oid, usename name, application_name text, client_addr text, client_hostname text, client_port int4, backend_start timestamptz, state text, query text, backend_type text",
 			func(e *Env, r *rows) {
 				for _, s := range e.Sessions {
-					r.add(5, s.Database, s.PID, owner, s.User, s.Application, s.Remote, nil, nil, s.StartedAt, s.State, s.Query, "client backend")
+					r.add(5, s.Database, s.PID, e.roleID(s.User), s.User, s.Application, s.Remote, nil, nil, s.StartedAt, s.State, s.Query, "client backend")
 				}
 			}),
 		pg("pg_tables", 12010, "schemaname name, tablename name, tableowner name, tablespace name, hasindexes bool, hasrules bool, hastriggers bool, rowsecurity bool",
