@@ -142,11 +142,27 @@ func (e *Engine) run() {
 			l.unreadDamaged(found)
 		case <-e.ctx.Done():
 			l.fail(errClosed())
+		case <-l.onward():
 		}
-		l.carryOut()
+		l.carryOn()
 	}
 	l.finish()
 }
+
+// onward gives at once if there is something to carry out, else never.
+func (l *leader) onward() <-chan struct{} {
+	if len(l.queue) > 0 {
+		return alwaysReady
+	}
+	return nil
+}
+
+// alwaysReady gives at once.
+var alwaysReady = func() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // finish answers everybody who still waits.
 func (l *leader) finish() {
@@ -235,12 +251,28 @@ func (l *leader) carryOut() {
 	}
 }
 
+// carryOn is carryOut up to the next step: as long as many rows wait there always is one,
+// and the loop has to see what else has come.
+func (l *leader) carryOn() {
+	for first := true; len(l.queue) > 0; first = false {
+		eff := l.queue[0]
+		if _, step := eff.(coord.Compute); step && !first {
+			return
+		}
+		l.queue = l.queue[1:]
+		l.effect(eff)
+	}
+}
+
 func (l *leader) effect(eff coord.Effect) {
 	defer l.catch()
 	switch eff := eff.(type) {
 	case coord.Claim:
 		l.claim(eff.Epoch)
 	case coord.Compute:
+		if l.coord.Role() != coord.Leading {
+			return // it has ended since it was asked for
+		}
 		l.clock()
 		l.stageStep(eff)
 	case coord.Execute:

@@ -53,7 +53,7 @@ func (d *Driver) Turn() bool {
 	l := d.e.lead
 	if l.leads() {
 		l.manualEvent()
-		l.carryOut()
+		l.carryOn()
 	}
 	if l.leads() {
 		return true
@@ -166,5 +166,5 @@ func (l *leader) leads() bool {
 // begin does what the loop does first.
 func (l *leader) begin() {
 	l.arrivals() // what is durable and not yet in a step
-	l.carryOut()
+	l.carryOn()
 }
