@@ -3,6 +3,7 @@ package catalog
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"testing"
 
@@ -165,6 +166,31 @@ func TestReplaceView(t *testing.T) {
 	r = rel(View, "v")
 	r.OrReplace = true
 	fails(t, c2, r, "42P16", "cannot drop columns from view", "")
+}
+
+// TestIDsThatWereSetAside: an object may get an ID below the next one, once.
+func TestIDsThatWereSetAside(t *testing.T) {
+	c := New(nil)
+	aside := c.NextID()
+	table := rel(Table, "t")
+	table.First = aside + 1
+	c, eff := must(t, c, table)
+	if eff.Created[0] != aside+1 || c.NextID() <= aside+1 {
+		t.Fatalf("created %v, next %d", eff.Created, c.NextID())
+	}
+	next := c.NextID()
+	late := rel(View, "v")
+	late.First = aside
+	c, eff = must(t, c, late)
+	if eff.Created[0] != aside || c.NextID() != next || c.ByID(aside).Name != "v" {
+		t.Fatalf("created %v, next %d, then %d", eff.Created, next, c.NextID())
+	}
+	again := rel(View, "w")
+	again.First = aside
+	fails(t, c, again, types.CodeInternal, fmt.Sprintf("relation %d is there already", aside), "")
+	if _, eff = must(t, c, rel(View, "w")); eff.Created[0] != next {
+		t.Fatal(eff.Created)
+	}
 }
 
 func TestCommandsRoundTrip(t *testing.T) {

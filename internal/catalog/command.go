@@ -45,6 +45,9 @@ type Command struct {
 	Options  []Option    `json:",omitempty"` // to be set
 	Reset    []string    `json:",omitempty"` // options that go
 	Role     *RoleChange `json:",omitempty"`
+	// First, unless 0, is the ID of the first object that is created; it may be one that was
+	// set aside, which is less than the next.
+	First ID `json:",omitempty"`
 }
 
 // Target names an object of a drop or comment. Schema is never empty for an
@@ -76,6 +79,12 @@ func (c *Catalog) With(cmd Command) (*Catalog, Effect, error) {
 	n := c.clone()
 	var eff Effect
 	var err error
+	if cmd.First != 0 {
+		if n.rels[cmd.First] != nil {
+			return nil, Effect{}, &types.Error{Code: types.CodeInternal, Message: fmt.Sprintf("relation %d is there already", cmd.First)}
+		}
+		n.nextID = cmd.First
+	}
 	switch cmd.Kind {
 	case CreateRelation:
 		err = n.create(cmd, &eff)
@@ -104,6 +113,7 @@ func (c *Catalog) With(cmd Command) (*Catalog, Effect, error) {
 	if eff.Skipped {
 		return c, eff, nil
 	}
+	n.nextID = max(n.nextID, c.nextID)
 	n.version++
 	return n, eff, nil
 }

@@ -11,6 +11,9 @@ type FillConfig struct {
 	// ChunkRows is how many rows a circuit is fed before state may leave memory. Zero:
 	// worker.FillRows.
 	ChunkRows int
+	// LargeRows is from how many rows of its inputs on a view, sink or index is made beside
+	// the steps. Zero: largeFill.
+	LargeRows int64
 }
 
 // content gathers what a new circuit gives until the relation has it: the rows of a view

@@ -54,7 +54,21 @@ func (l *leader) stageDDL(r *request) {
 		refuse(err)
 		return
 	}
-	d, err := l.buildDDL(ctx, cmd, max(l.now, l.e.micros()))
+	if r.build == nil {
+		b, err := l.beginBuild(r, cmd)
+		if err != nil {
+			refuse(err)
+			return
+		}
+		if b != nil {
+			delete(l.requests, r.id) // the build answers it
+			l.staged = nil
+			l.feed(coord.Staged{})
+			l.e.spawn(b.run)
+			return
+		}
+	}
+	d, err := l.carryOutDDL(ctx, r, cmd)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = canceled(ctx) // which knows why
@@ -68,7 +82,7 @@ func (l *leader) stageDDL(r *request) {
 		l.feed(coord.Staged{})
 		return
 	}
-	body, err := (&wire.DDL{After: l.coord.CommittedStep(), Now: d.now, SQL: cmd.SQL, Command: cmd}).Encode()
+	body, err := (&wire.DDL{After: l.coord.CommittedStep(), Now: d.now, SQL: cmd.SQL, Command: d.cmd, Engine: l.e.cfg.version, Made: d.digests()}).Encode()
 	if err != nil {
 		refuse(err)
 		return
@@ -76,6 +90,55 @@ func (l *leader) stageDDL(r *request) {
 	l.staged = &staged{ddl: d}
 	l.staged.seal(l, wire.KindDDL, l.coord.Epoch(), body)
 	l.feed(coord.Staged{Records: 1, Hash: coord.Hash(l.staged.last), Taken: l.droppedUnits(d.effect.Dropped)})
+}
+
+// carryOutDDL does what a command says, or installs what was made for it.
+func (l *leader) carryOutDDL(ctx context.Context, r *request, cmd catalog.Command) (*stagedDDL, error) {
+	now := max(l.now, l.e.micros())
+	if r.build != nil {
+		return l.finishBuild(r.build, cmd, now)
+	}
+	if first := l.nextID(); first != l.cat.NextID() {
+		cmd.First = first // IDs in between are set aside
+	}
+	return l.buildDDL(ctx, cmd, now)
+}
+
+// digests are those of what was made, by the order of making.
+func (d *stagedDDL) digests() (list []wire.Output) {
+	for _, m := range d.made {
+		if m.circuit != nil {
+			list = append(list, wire.Output{View: m.rel.def.ID, Digest: m.filled.Digest})
+		}
+	}
+	return list
+}
+
+// compareMade holds what a replayed command made against what the log says.
+func (l *leader) compareMade(logged *wire.DDL, built *stagedDDL) error {
+	for _, got := range built.digests() {
+		i := slices.IndexFunc(logged.Made, func(o wire.Output) bool { return o.View == got.View })
+		if i < 0 || logged.Made[i].Digest == got.Digest {
+			continue // of an older record, or the same
+		}
+		err := fmt.Errorf("%s differs from what version %s made (this is %s)", built.next.ByID(got.View).Describe(), logged.Engine, l.e.cfg.version)
+		exempt := slices.ContainsFunc(specInputs(l.specOf(built, got.View)), func(id catalog.ID) bool { return l.exempt[id] })
+		if logged.Engine == l.e.cfg.version && !exempt {
+			return err
+		}
+		l.exempt[got.View] = true
+		l.e.cfg.Logger.Warn("a replayed command differs", "pipeline", l.e.cfg.Name, "err", err)
+	}
+	return nil
+}
+
+func (l *leader) specOf(d *stagedDDL, id catalog.ID) *flow.Spec {
+	for _, m := range d.made {
+		if m.rel.def.ID == id {
+			return m.circuit.Spec()
+		}
+	}
+	return nil
 }
 
 // commandContext ends when the command's client gives it up, or the engine stops.
@@ -204,7 +267,7 @@ func (l *leader) makeView(ctx context.Context, def *catalog.Relation, d *stagedD
 	m.filled, err = c.Fill(step, d.now, l.contents(ctx, c), rows.add)
 	if err != nil {
 		rows.close()
-		return made{}, l.fillError(def, err)
+		return made{}, fillError(def, err, l.work.TotalBytes(), l.e.cfg.MemoryBytes)
 	}
 	if err := rows.give(l, m.rel, step); err != nil {
 		c.Close()
@@ -271,8 +334,9 @@ func (l *leader) room(def *catalog.Relation) (int64, error) {
 	return room, nil
 }
 
-// fillError tells that a view could not be filled.
-func (l *leader) fillError(def *catalog.Relation, err error) error {
+// fillError tells that a view could not be filled, where others hold so many bytes of at
+// most limit.
+func fillError(def *catalog.Relation, err error, held, limit int64) error {
 	var te *types.Error
 	if errors.Is(err, ckpt.ErrNoSpace) || errors.Is(err, ckpt.ErrScratchFull) {
 		return &types.Error{Code: types.CodeDiskFull, Message: fmt.Sprintf("%s was not made: its state does not fit into memory, and there is no room for it on the disk", def.Describe()),
@@ -282,7 +346,7 @@ func (l *leader) fillError(def *catalog.Relation, err error) error {
 		return err
 	}
 	out := *te
-	out.Detail = fmt.Sprintf("%s The views that are there hold %d bytes of at most %d.", te.Detail, l.work.TotalBytes(), l.e.cfg.MemoryBytes)
+	out.Detail = fmt.Sprintf("%s The views that are there hold %d bytes of at most %d.", te.Detail, held, limit)
 	out.Hint = fmt.Sprintf("%s was not made. Look at EXPLAIN for joins without a condition.", def.Describe())
 	return &out
 }

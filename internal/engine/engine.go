@@ -152,6 +152,7 @@ type Engine struct {
 	mu       sync.Mutex
 	sources  map[catalog.ID]*source
 	sinks    map[catalog.ID]*sinkState
+	builds   []*build // what is being made beside the steps, the oldest first
 	sessions map[int32]*Session
 	nextPID  int32
 	ended    error // why the pipeline ended; nil while it runs

@@ -292,6 +292,9 @@ func (s *keptSink) Run(ctx context.Context, from connector.Outlet) error {
 // always lets every test that has no checkpoints of its own make them all the time.
 var always = flag.Bool("checkpoints", false, "make checkpoints in every test")
 
+// beside lets every test make what it makes beside the steps.
+var beside = flag.Bool("beside", false, "make views beside the steps in every test")
+
 // bench is one engine under test and the systems around it.
 type bench struct {
 	testing.TB
@@ -312,6 +315,9 @@ func start(t testing.TB, logs Logs, change ...func(*Config)) *bench {
 	if m, ok := logs.(*memLogs); ok && *always && b.cfg.Checkpoint.FS == nil && b.cfg.Checkpoint.Interval >= 0 {
 		on(m.disk)(&b.cfg)
 		b.cfg.Checkpoint.Interval = time.Millisecond
+	}
+	if *beside && b.cfg.Fill.LargeRows == 0 {
+		b.cfg.Fill.LargeRows = 1
 	}
 	e, err := Open(t.Context(), b.cfg)
 	if err != nil {

@@ -47,6 +47,8 @@ type leader struct {
 	// its rows, if the source is still there: a replay of that record reads them again.
 	historyRead map[catalog.ID]uint64
 	stale       map[catalog.ID]string // views that change no more, and why
+	reserved    catalog.ID            // the greatest ID that was set aside for what is being made; 0: none
+	built       uint64                // builds begun
 
 	requests  map[uint64]*request
 	staged    *staged
@@ -87,6 +89,11 @@ type request struct {
 	plan   func(*catalog.Catalog) (catalog.Command, error)
 	answer chan answer // of capacity 1
 	last   bool        // nothing comes after it: the engine closes
+
+	// build is what the command is to install; attempts is how often one was begun for it.
+	build    *build
+	attempts int
+
 	// Of kind Checkpoint: statement says that a client asked for one, job is what its
 	// record is about.
 	statement bool

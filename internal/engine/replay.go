@@ -189,6 +189,9 @@ func (l *leader) replayRecord(ctx context.Context, r fabric.Record) error {
 		if err != nil {
 			return fmt.Errorf("log record %d: replay %q: %w", r.Seq, d.SQL, err)
 		}
+		if err := l.compareMade(d, built); err != nil {
+			return fmt.Errorf("log record %d: replay %q: %w", r.Seq, d.SQL, err)
+		}
 		l.installDDL(ctx, built, false)
 		l.ckpt.changed = true
 	case wire.KindEpoch, wire.KindCkpt:

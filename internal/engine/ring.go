@@ -27,6 +27,8 @@ type ring struct {
 	// maxBytes and MaxRingSteps bound it; 0: nothing is dropped that was not forgotten.
 	maxBytes int64
 	gone     atomic.Bool // the relation was dropped
+	// holds is how many builds are still to read it: it may grow to heldRings times its bounds.
+	holds atomic.Int32
 }
 
 // newRing returns a ring in memory.
@@ -59,7 +61,11 @@ func ringOwner(def *catalog.Relation) uint64 { return 1<<63 | uint64(def.ID) }
 func (r *ring) add(step uint64, b *batch.Batch) {
 	r.changes.Add(step, b)
 	if r.maxBytes > 0 {
-		r.changes.Trim(r.maxBytes, MaxRingSteps)
+		times := 1
+		if r.holds.Load() > 0 {
+			times = heldRings
+		}
+		r.changes.Trim(int64(times)*r.maxBytes, times*MaxRingSteps)
 	}
 }
 

@@ -170,8 +170,8 @@ func (l *leader) trimming() trimming {
 		for _, k := range l.ckpt.kept {
 			below = min(below, k.positions[s.id])
 		}
-		if below <= 1 || l.historyRead[s.id] > oldest.logSeq {
-			continue // a replay makes a view of its rows again
+		if below <= 1 || l.historyRead[s.id] > oldest.logSeq || l.e.readByBuild(s.id) {
+			continue // a view is made of its rows, or a replay makes one again
 		}
 		t.sources = append(t.sources, sourceTrim{s, below, keep})
 	}

@@ -44,6 +44,8 @@ var (
 	descLag          = desc("source_lag_rows", "Rows of a source that are durable and in no step yet.", "source")
 	descLate         = desc("late_rows_total", "Rows that came too late for the watermark of their source or table.", "relation")
 	descWatermark    = desc("watermark_seconds", "The watermark of a column, in Unix time.", "relation", "column")
+	descBuilds       = desc("builds", "Views, sinks and indexes that are being made beside the steps.")
+	descBuildRows    = desc("build_rows", "Rows that one of them has taken in.", "relation")
 	descDiskFree     = desc("disk_free_bytes", "What is free on the disk of the data directory.")
 	descDiskReserve  = desc("disk_reserve_bytes", "What is kept free there: with less, writes are refused.")
 	descCkpts        = desc("checkpoints_total", "Checkpoints completed.")
@@ -106,6 +108,11 @@ func collectEngine(ch chan<- prometheus.Metric, e *engine.Engine, counter func(*
 			gauge(descState, snap.Bytes(r.ID), r.Schema+"."+r.Name)
 			gauge(descRows, rows.Rows(), r.Schema+"."+r.Name)
 		}
+	}
+	builds := e.Builds()
+	gauge(descBuilds, int64(len(builds)))
+	for _, b := range builds {
+		gauge(descBuildRows, b.Rows, b.Schema+"."+b.Name)
 	}
 	for _, s := range e.Sources() {
 		gauge(descLag, s.PendingRows, s.Schema+"."+s.Name)

@@ -80,6 +80,8 @@ func (v *virtual) Rows(ctx context.Context, rel *catalog.Relation, sys *engine.S
 		rowErrors(env, sys)
 	case "tidemill.recovery":
 		recovery(env, sys)
+	case "tidemill.builds":
+		builds(env, sys)
 	case "tidemill.storage":
 		if err := storage(ctx, env, sys); err != nil {
 			return nil, err
@@ -193,6 +195,13 @@ func recovery(env *syscat.Env, sys *engine.SystemView) {
 	env.Recovery = append(env.Recovery, syscat.RecoveryInfo{Phase: s.Phase, CheckpointStep: s.CheckpointStep, From: s.From, LogPosition: s.LogPosition,
 		Target: s.Target, Percent: s.Percent(), Steps: s.Steps, Since: types.IntValue(types.TimestampTZ, s.Since.UnixMicro()-epochMicros),
 		Took: types.Value{T: types.T(types.Interval), V: types.IntervalVal{Micros: s.Took.Microseconds()}}})
+}
+
+func builds(env *syscat.Env, sys *engine.SystemView) {
+	for _, b := range sys.Engine.Builds() {
+		env.Builds = append(env.Builds, syscat.BuildInfo{ID: b.ID, Schema: b.Schema, Name: b.Name, Kind: b.Kind, Phase: b.Phase, Rows: b.Rows, Total: b.Total,
+			Since: types.IntValue(types.TimestampTZ, b.Since.UnixMicro()-epochMicros)})
+	}
 }
 
 func quarantine(ctx context.Context, env *syscat.Env, sys *engine.SystemView) error {

@@ -88,6 +88,7 @@ func (w *World) startProc() {
 			Spawn:  func(job func()) { w.spawn(p, "job", job) },
 			Choose: w.IntN,
 		}}
+	cfg.Fill = engine.FillConfig{ChunkRows: pickOf(w, 0, 1, 3, 10), LargeRows: pickOf[int64](w, 0, 1, 1, 5)}
 	if w.want.disks {
 		cfg.MemoryBytes = w.want.memory
 		cfg.Checkpoint = engine.CheckpointConfig{FS: p.node.disk, Interval: pickOf(w, -1, 300*time.Millisecond, 2*time.Second, 10*time.Second),

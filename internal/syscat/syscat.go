@@ -32,6 +32,7 @@ type Env struct {
 	Operators  []OperatorInfo
 	Storage    []StorageInfo
 	Recovery   []RecoveryInfo
+	Builds     []BuildInfo
 }
 
 // StorageInfo is something that takes room, and why it is kept.
@@ -51,6 +52,18 @@ type RecoveryInfo struct {
 	Steps                     int64
 	Since                     types.Value // a timestamp with time zone
 	Took                      types.Value // an interval
+}
+
+// BuildInfo is how far a view, sink or index is that is being made beside the steps.
+type BuildInfo struct {
+	ID     catalog.ID // that it will have, or has
+	Schema string
+	Name   string
+	Kind   string
+	Phase  string
+	Rows   int64       // of its inputs and their changes that are in
+	Total  int64       // that the inputs had when it began
+	Since  types.Value // a timestamp with time zone
 }
 
 // Setting is one parameter, for pg_settings.

@@ -117,6 +117,7 @@ func TestEveryTableFills(t *testing.T) {
 	e.Errors = []syscat.ErrorRow{{View: "v"}}
 	e.Storage = []syscat.StorageInfo{{Kind: "log", Bytes: -1}}
 	e.Recovery = []syscat.RecoveryInfo{{Phase: "ready", Since: types.IntValue(types.TimestampTZ, 0), Took: types.NullOf(types.T(types.Interval))}}
+	e.Builds = []syscat.BuildInfo{{Name: "v", Since: types.IntValue(types.TimestampTZ, 0)}}
 	e.Settings = []syscat.Setting{{Name: "TimeZone", Value: "UTC"}}
 	e.Sessions = []syscat.Session{{PID: 1}}
 	seen := map[catalog.ID]string{}

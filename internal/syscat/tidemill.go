@@ -70,6 +70,11 @@ func tidemillTables() []Table {
 				r.add(x.Phase, step, x.From, x.LogPosition, x.Target, x.Percent, x.Steps, x.Since, x.Took)
 			}
 		}),
+		tide("builds", 13161, "id oid, schema name, name name, kind text, phase text, rows int8, total int8, since timestamptz", func(e *Env, r *rows) {
+			for _, b := range e.Builds {
+				r.add(b.ID, b.Schema, b.Name, b.Kind, b.Phase, b.Rows, b.Total, b.Since)
+			}
+		}),
 		tide("definitions", 13156, "kind text, oid oid, n int4, def text", fillDefinitions),
 		tide("errors", 13155, "view name, step int8, code text, message text, row text", func(e *Env, r *rows) {
 			for _, x := range e.Errors {

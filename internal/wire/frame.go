@@ -17,8 +17,10 @@ import (
 // 2: SRC and STEP hold watermarks at their end, which those of version 1 lack.
 // 3: SRC names the requests and messages it holds, at its end.
 // 4: STEP names the rows it leaves out and those it takes again, at its end.
+// 5: DDL has the digests of what it made and who computed them, STEP the views that it
+// gives new circuits, at their ends.
 const (
-	Version       = 4
+	Version       = 5
 	oldestVersion = 1
 )
 

@@ -18,6 +18,7 @@ const (
 	maxMarks      = 1 << 16 // watermarks that move in one STEP
 	maxSent       = 1 << 16 // requests and messages named by one block
 	maxSkipped    = 1 << 16 // rows that one STEP leaves out or takes again
+	maxRebuilt    = 1 << 16 // views that one STEP gives new circuits
 	// MaxPartitions bounds the partitions of a source whose watermarks a block holds.
 	MaxPartitions = 1024
 )
@@ -159,6 +160,10 @@ type Step struct {
 	Skipped []Skipped
 	// Retried are rows that earlier steps left out and this one takes.
 	Retried []Retried
+	// Rebuilt are the views that have new circuits from this step on, filled as of the step
+	// before: their outputs in it are what takes their old rows to the new ones. In the order
+	// of their dependencies.
+	Rebuilt []catalog.ID
 	// Changes are those of its transactions, or the last of them: what fits goes
 	// here, since one record is much cheaper to append than two, and the rest into
 	// TX records before it.
@@ -179,12 +184,7 @@ func (s *Step) Encode() []byte {
 	dst = append(dst, s.Circuit[:]...)
 	dst = appendBlob(dst, s.Engine)
 	dst = binary.AppendUvarint(dst, uint64(s.Shards))
-	dst = binary.AppendUvarint(dst, uint64(len(s.Outputs)))
-	for _, o := range s.Outputs {
-		dst = binary.AppendUvarint(dst, uint64(o.View))
-		dst = binary.LittleEndian.AppendUint64(dst, o.Digest.Hi)
-		dst = binary.LittleEndian.AppendUint64(dst, o.Digest.Lo)
-	}
+	dst = appendOutputs(dst, s.Outputs)
 	dst = binary.AppendUvarint(dst, s.Rejected)
 	dst = binary.AppendUvarint(dst, s.Quarantined)
 	dst = appendChanges(dst, s.Changes)
@@ -213,6 +213,10 @@ func (s *Step) Encode() []byte {
 		dst = binary.AppendUvarint(dst, x.Position)
 		dst = AppendBatch(dst, x.Row)
 	}
+	dst = binary.AppendUvarint(dst, uint64(len(s.Rebuilt)))
+	for _, id := range s.Rebuilt {
+		dst = binary.AppendUvarint(dst, uint64(id))
+	}
 	return dst
 }
 
@@ -230,13 +234,7 @@ func DecodeStep(body []byte) (*Step, error) {
 	s.Circuit = r.hash("circuit hash")
 	s.Engine = string(r.blob("engine"))
 	s.Shards = uint32(r.count("shards", 1<<16))
-	for n := r.count("outputs", maxOutputs); n > 0 && r.err == nil; n-- {
-		o := Output{View: r.id("view")}
-		if raw := r.bytes("digest", 16); raw != nil {
-			o.Digest = batch.Digest{Hi: binary.LittleEndian.Uint64(raw), Lo: binary.LittleEndian.Uint64(raw[8:])}
-		}
-		s.Outputs = append(s.Outputs, o)
-	}
+	s.Outputs = r.outputs()
 	s.Rejected, s.Quarantined = r.uvarint("rejected"), r.uvarint("quarantined")
 	s.Changes = r.changes()
 	if r.atEnd() { // version 1
@@ -261,6 +259,12 @@ func DecodeStep(body []byte) (*Step, error) {
 			s.Retried = append(s.Retried, x)
 		}
 	}
+	if r.atEnd() { // version 4
+		return s, r.end("STEP")
+	}
+	for n := r.count("views with new circuits", maxRebuilt); n > 0 && r.err == nil; n-- {
+		s.Rebuilt = append(s.Rebuilt, r.id("view"))
+	}
 	return s, r.end("STEP")
 }
 
@@ -270,6 +274,10 @@ type DDL struct {
 	Now     int64 // logical time, for the circuits it starts
 	SQL     string
 	Command catalog.Command
+	// Engine is the version of the program that computed Made; "" in records of older ones.
+	Engine string
+	// Made is what the views and sinks that the command made hold from the start.
+	Made []Output
 }
 
 // Encode returns the record's body.
@@ -281,7 +289,30 @@ func (d *DDL) Encode() ([]byte, error) {
 	dst := binary.AppendUvarint(nil, d.After)
 	dst = binary.AppendVarint(dst, d.Now)
 	dst = appendBlob(dst, d.SQL)
-	return appendBlob(dst, cmd), nil
+	dst = appendBlob(dst, cmd)
+	dst = appendBlob(dst, d.Engine)
+	return appendOutputs(dst, d.Made), nil
+}
+
+func appendOutputs(dst []byte, list []Output) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(list)))
+	for _, o := range list {
+		dst = binary.AppendUvarint(dst, uint64(o.View))
+		dst = binary.LittleEndian.AppendUint64(dst, o.Digest.Hi)
+		dst = binary.LittleEndian.AppendUint64(dst, o.Digest.Lo)
+	}
+	return dst
+}
+
+func (r *reader) outputs() (list []Output) {
+	for n := r.count("outputs", maxOutputs); n > 0 && r.err == nil; n-- {
+		o := Output{View: r.id("view")}
+		if raw := r.bytes("digest", 16); raw != nil {
+			o.Digest = batch.Digest{Hi: binary.LittleEndian.Uint64(raw), Lo: binary.LittleEndian.Uint64(raw[8:])}
+		}
+		list = append(list, o)
+	}
+	return list
 }
 
 // DecodeDDL reads the body of a DDL record.
@@ -289,6 +320,10 @@ func DecodeDDL(body []byte) (*DDL, error) {
 	r := &reader{b: body}
 	d := &DDL{After: r.uvarint("step"), Now: r.varint("time"), SQL: string(r.blob("statement"))}
 	cmd := r.blob("command")
+	if !r.atEnd() { // else version 4
+		d.Engine = string(r.blob("engine"))
+		d.Made = r.outputs()
+	}
 	if err := r.end("DDL"); err != nil {
 		return nil, err
 	}

@@ -34,7 +34,8 @@ func (c *Circuit) SetMarks(rel string, marks []int64) {
 // hold, and in later calls, of which each is at the same step or a later one, what they
 // changed since. The input is cut into chunks, each a step of the circuit of its own with
 // that number and logical time; between them state may leave memory. emit gets what they
-// give, sealed, to be added up; emit may be nil. Behind the last chunk the marks are set.
+// give, sealed, to be added up; emit may be nil. Behind the last chunk the marks are set, and
+// what is due by time is done.
 // A circuit whose spec is OneStep has one chunk and one Fill. push borrows its blocks.
 //
 // A circuit whose Fill failed is closed; nothing else has changed.
@@ -72,7 +73,7 @@ func (f *filling) run(feed func(push func(rel string, b *batch.Batch) error) err
 			return err
 		}
 	}
-	if len(f.marks) == 0 {
+	if len(f.marks) == 0 && f.c.group.NextTime() > f.now {
 		return nil
 	}
 	return f.end()

@@ -206,6 +206,12 @@ func (c *Circuit) Inputs() []string { return c.c.inputs }
 // Spec returns what the circuit computes.
 func (c *Circuit) Spec() *flow.Spec { return c.c.spec }
 
+// Filled tells what has become of the fills so far.
+func (c *Circuit) Filled() Filled { return c.filled }
+
+// Threads sets how many goroutines the fills run on, 1 to those of the worker.
+func (c *Circuit) Threads(n int) { c.c.threads = n }
+
 // Bound limits what the fill may hold to maxBytes, 0 for no limit; past it Fill
 // fails with 53200. Once stop, if not nil, reports true, Fill fails with 57014.
 func (c *Circuit) Bound(maxBytes int64, stop func() bool) { c.c.group.Bound(maxBytes, stop) }
@@ -224,6 +230,7 @@ func (w *Worker) Bound(maxBytes int64, stop func() bool) {
 // bounds of its fill end.
 func (w *Worker) Add(c *Circuit) {
 	c.c.group.Bound(w.bound, w.stop)
+	c.c.threads = w.cfg.Threads
 	w.circuits = append(w.circuits, c.c)
 	w.mark(c.c.key, c.c.marks)
 }
