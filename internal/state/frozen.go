@@ -204,7 +204,7 @@ func (a *frozenArray) write(m *Memory, to Sink, buf []byte) ([]byte, error) {
 	next := make([]pageLocs, a.pages)
 	copy(next, locs)
 	changed := len(locs) != a.pages
-	fresh := make(map[uint32]bool, len(a.work)) // pages of which a record is put
+	fresh := make([]bool, a.pages) // pages of which a record is put
 	for i := range a.work {
 		w := &a.work[i]
 		for !w.state.CompareAndSwap(frozenWaits, frozenBusy) {
@@ -244,7 +244,7 @@ func (a *frozenArray) write(m *Memory, to Sink, buf []byte) ([]byte, error) {
 	}
 	for n := range next {
 		switch {
-		case fresh[uint32(n)]:
+		case fresh[n]:
 		case sparse(to, next[n]):
 			l, scratch, err := a.again(m, to, next[n], buf)
 			if buf = scratch; err != nil {
