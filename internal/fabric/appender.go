@@ -36,7 +36,7 @@ type AppendResult struct {
 type AppenderConfig struct {
 	// ExpectLast is the log's last sequence: the first record takes the place after it or is refused.
 	ExpectLast uint64
-	// Window bounds the records under way. Zero: DefaultWindow. A log with several replicas has one under way.
+	// Window bounds the records under way. Zero: DefaultWindow. A log of a cluster has one under way.
 	Window int
 	// WindowBytes bounds their size together; one record is always let through. Zero: DefaultWindowBytes.
 	WindowBytes int
@@ -90,7 +90,7 @@ func (l *Log) StartAppender(ctx context.Context, cfg AppenderConfig) (*Appender,
 	}
 	cfg.Window = clampDefault(cfg.Window, DefaultWindow, MaxWindow)
 	cfg.WindowBytes = clampDefault(cfg.WindowBytes, DefaultWindowBytes, MaxWindowBytes)
-	if l.replicas > 1 {
+	if l.replicated() {
 		cfg.Window = 1 // a replicated stream cannot check a record against one that is still being replicated
 	}
 	a := &Appender{
@@ -276,7 +276,7 @@ func (a *Appender) publish(p *pendingAppend) {
 		writerHeader:                    []string{a.id},
 		jetstream.ExpectedLastSeqHeader: []string{formatUint(p.seq - 1)},
 	}
-	if a.log.replicas <= 1 {
+	if !a.log.replicated() {
 		before := uint64(0)
 		if p.seq-1 > a.cfg.ExpectLast {
 			before = p.seq - 1

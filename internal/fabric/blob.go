@@ -21,6 +21,7 @@ const (
 	MaxBlobTries = 6
 
 	blobBucket   = "tidemill"
+	blobStream   = "OBJ_" + blobBucket
 	blobFirstGap = 20 * time.Millisecond // doubled after every try
 )
 
@@ -37,10 +38,14 @@ func (f *Fabric) blobs(ctx context.Context) (jetstream.ObjectStore, error) {
 	if f.closing.Load() {
 		return nil, ErrClosed
 	}
-	store, err := f.js.ObjectStore(ctx, blobBucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		store, err = f.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: blobBucket, Storage: jetstream.FileStorage})
-	}
+	var store jetstream.ObjectStore
+	err := f.settle(ctx, func(ctx context.Context) (err error) {
+		store, err = f.js.ObjectStore(ctx, blobBucket)
+		if errors.Is(err, jetstream.ErrBucketNotFound) {
+			store, err = f.js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: blobBucket, Storage: jetstream.FileStorage, Replicas: f.copies()})
+		}
+		return err
+	})
 	return store, err
 }
 

@@ -82,7 +82,7 @@ type ExternalCursor struct {
 // Cursor opens a cursor that begins at the first message from the given sequence on whose subject matches filter; ""
 // takes all.
 func (e *ExternalReader) Cursor(ctx context.Context, from uint64, filter string) (*ExternalCursor, error) {
-	cur, err := openCursor(ctx, e.f, e.f.clients, e.handle, max(from, 1), filter)
+	cur, err := openCursor(ctx, e.f, e.f.clients, e.name, max(from, 1), filter)
 	if err != nil {
 		return nil, fmt.Errorf("read stream %q from %d: %w", e.name, from, e.f.orClosed(notFound(err)))
 	}

@@ -52,8 +52,10 @@ type Config struct {
 	Listen string
 	// User and Password are what NATS clients must give. Zero: no user is asked for.
 	User, Password string
-	// Name identifies the server to clients. Zero: "tidemill".
+	// Name identifies the server to clients. Zero: "tidemill". In a cluster it is required, and no other node has it.
 	Name string
+	// Cluster makes the server a node of a cluster. Nil: it is alone.
+	Cluster *Cluster
 	// MaxStoreBytes bounds what all streams may take on disk. Zero: the disk does, see ReserveBytes.
 	MaxStoreBytes int64
 	// ReserveBytes is what is kept free on the disk for work under way: below it Room says that there is none. Zero:
@@ -92,6 +94,8 @@ type Faults struct {
 // Fabric is one embedded server and our connections to it. All methods may be called from many goroutines.
 type Fabric struct {
 	dir     string
+	name    string
+	cluster *Cluster // nil: alone; never changed
 	timeout time.Duration
 	logger  Logger
 	faults  Faults
@@ -105,10 +109,14 @@ type Fabric struct {
 
 	internal *nats.Conn // our own account
 	clients  *nats.Conn // the account of clients
+	system   *nats.Conn // the servers' account; nil without a cluster
 	js       jetstream.JetStream
 	clientJS jetstream.JetStream
 
+	life      context.Context // ends when Close begins
+	endLife   context.CancelFunc
 	ids       atomic.Uint64
+	holes     atomic.Uint64 // records that a copy lacked
 	closing   atomic.Bool
 	closeOnce sync.Once
 	closed    chan struct{} // closed when Close begins
@@ -118,6 +126,7 @@ type Fabric struct {
 	mu      sync.Mutex
 	cursors map[*cursor]struct{} // open readers
 	link    *link                // of the internal account
+	outlink *link                // of the account of clients
 }
 
 // Start opens cfg.Dir, starts the embedded server and connects to it. It returns when the server is ready for clients.
@@ -137,15 +146,20 @@ func Start(ctx context.Context, cfg Config) (*Fabric, error) {
 		return nil, fmt.Errorf("start fabric: %w", err)
 	}
 	f := &Fabric{
-		dir: cfg.Dir, timeout: cfg.RequestTimeout, logger: cfg.Logger, nonce: randomHex(8), lock: lock,
+		dir: cfg.Dir, name: cfg.Name, timeout: cfg.RequestTimeout, logger: cfg.Logger, nonce: randomHex(8), lock: lock,
 		closed: make(chan struct{}), done: make(chan struct{}), cursors: map[*cursor]struct{}{},
 		space: newSpace(cfg),
 	}
+	f.life, f.endLife = context.WithCancel(context.WithoutCancel(ctx))
 	if f.timeout <= 0 {
 		f.timeout = DefaultRequestTimeout
 	}
 	if cfg.Faults != nil {
 		f.faults = *cfg.Faults
+	}
+	if cfg.Cluster != nil {
+		own := *cfg.Cluster
+		f.cluster = &own
 	}
 	if err := f.start(ctx, cfg); err != nil {
 		f.shutdown()
@@ -156,8 +170,19 @@ func Start(ctx context.Context, cfg Config) (*Fabric, error) {
 
 func (f *Fabric) start(ctx context.Context, cfg Config) error {
 	secret := randomHex(16)
+	lone := false
 	opts, err := serverOptions(cfg, secret)
 	if err != nil {
+		return err
+	}
+	if cfg.Cluster != nil {
+		if err := clusterOptions(ctx, cfg, opts); err != nil {
+			return err
+		}
+		if lone = isOnlyMember(cfg.Dir); lone {
+			companionOptions(opts, secret)
+		}
+	} else if _, err := checkMember(cfg); err != nil {
 		return err
 	}
 	if f.srv, err = server.NewServer(opts); err != nil {
@@ -169,7 +194,7 @@ func (f *Fabric) start(ctx context.Context, cfg Config) error {
 	if err := log.fatal(); err != nil {
 		return err
 	}
-	if !opts.DontListen {
+	if cfg.Listen != "" {
 		if f.addr = f.srv.Addr(); f.addr == nil {
 			return fmt.Errorf("listen on %s: no listener", cfg.Listen)
 		}
@@ -177,16 +202,26 @@ func (f *Fabric) start(ctx context.Context, cfg Config) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if cfg.Cluster != nil {
+		if err := f.checkCluster(ctx, cfg, log); err != nil {
+			return err
+		}
+	}
 	if err := f.checkSync(); err != nil {
 		return err
 	}
 	f.store = f.storeConfig()
-	f.link = newLink(ctx)
-	if f.internal, err = f.connect(userInternal, secret, nats.ReconnectHandler(func(*nats.Conn) { f.relink(ctx) })); err != nil {
+	f.link, f.outlink = newLink(ctx), newLink(ctx)
+	if f.internal, err = f.connect(userInternal, secret, nats.ReconnectHandler(func(*nats.Conn) { f.relink(ctx, &f.link) })); err != nil {
 		return err
 	}
-	if f.clients, err = f.connect(userOwn, secret); err != nil {
+	if f.clients, err = f.connect(userOwn, secret, nats.ReconnectHandler(func(*nats.Conn) { f.relink(ctx, &f.outlink) })); err != nil {
 		return err
+	}
+	if cfg.Cluster != nil {
+		if f.system, err = f.connect(userSystem, secret); err != nil {
+			return err
+		}
 	}
 	if f.js, err = jetstream.New(f.internal, jetstream.WithDefaultTimeout(f.timeout)); err != nil {
 		return err
@@ -194,7 +229,15 @@ func (f *Fabric) start(ctx context.Context, cfg Config) error {
 	if f.clientJS, err = jetstream.New(f.clients, jetstream.WithDefaultTimeout(f.timeout)); err != nil {
 		return err
 	}
+	if lone {
+		if err := f.keepCompany(opts.LeafNode.Port, secret); err != nil {
+			return err
+		}
+	}
 	f.goRun(f.watchSpace)
+	if f.cluster != nil {
+		f.goRun(f.watchCursors)
+	}
 	return nil
 }
 
@@ -240,19 +283,30 @@ func newLink(ctx context.Context) *link {
 	return &link{ctx, end}
 }
 
-// relink notes that the connection was made anew.
-func (f *Fabric) relink(ctx context.Context) {
+// relink notes that the connection was made anew whose link is at place.
+func (f *Fabric) relink(ctx context.Context, place **link) {
 	f.mu.Lock()
-	old := f.link
-	f.link = newLink(ctx)
+	old := *place
+	*place = newLink(ctx)
 	f.mu.Unlock()
 	old.end()
+	conn := f.internal
+	if place == &f.outlink {
+		conn = f.clients
+	}
+	f.breakCursors(conn)
 }
 
 // currentLink is taken before something is sent: if it breaks, the answer may never come.
-func (f *Fabric) currentLink() *link {
+func (f *Fabric) currentLink() *link { return f.linkOf(f.internal) }
+
+// linkOf is the link of one of our two connections.
+func (f *Fabric) linkOf(conn *nats.Conn) *link {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if conn == f.clients {
+		return f.outlink
+	}
 	return f.link
 }
 
@@ -285,6 +339,7 @@ func (f *Fabric) Close(ctx context.Context) error {
 		f.mu.Lock()
 		f.closing.Store(true)
 		close(f.closed)
+		f.endLife()
 		open := make([]*cursor, 0, len(f.cursors))
 		for c := range f.cursors {
 			open = append(open, c)
@@ -296,6 +351,7 @@ func (f *Fabric) Close(ctx context.Context) error {
 		f.running.Wait()
 		drain(ctx, f.clients)
 		drain(ctx, f.internal)
+		f.handOver(ctx)
 		f.shutdown()
 		close(f.done)
 	})
@@ -329,17 +385,20 @@ func drain(ctx context.Context, conn *nats.Conn) {
 
 // shutdown stops whatever of the Fabric is running.
 func (f *Fabric) shutdown() {
-	for _, conn := range []*nats.Conn{f.clients, f.internal} {
+	for _, conn := range []*nats.Conn{f.clients, f.internal, f.system} {
 		if conn != nil {
 			conn.Close()
 		}
 	}
+	f.endLife()
 	if f.srv != nil {
 		f.srv.Shutdown()
 		f.srv.WaitForShutdown()
 	}
-	if f.link != nil {
-		f.link.end()
+	for _, l := range []*link{f.link, f.outlink} {
+		if l != nil {
+			l.end()
+		}
 	}
 	f.lock.Close()
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,7 +33,8 @@ const (
 
 // LogConfig says how a log is stored.
 type LogConfig struct {
-	// Replicas is how many nodes keep a copy. Zero: 1.
+	// Replicas is how many nodes keep a copy. Zero: 1; in a cluster, of a log that is made, as many as Cluster.Replicas
+	// says and nodes are online, see RaiseReplicas.
 	Replicas int
 	// MaxBytes bounds the log on disk; an append beyond it is refused with ErrNoSpace, nothing old is dropped.
 	// Zero: no bound but the node's.
@@ -69,15 +71,17 @@ func (f *Fabric) OpenLog(ctx context.Context, name string, cfg LogConfig) (*Log,
 	if name == "" || len(name) > MaxLogNameBytes {
 		return nil, fmt.Errorf("open log %q: name has %d bytes, want 1 to %d", name, len(name), MaxLogNameBytes)
 	}
-	ctx, cancel := f.withTimeout(ctx)
-	defer cancel()
 	log := &Log{f: f, name: name, stream: streamPrefix + escapeName(name), subject: subjectPrefix + escapeName(name)}
-	handle, err := f.js.Stream(ctx, log.stream)
-	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		handle, err = log.create(ctx, cfg)
-	} else if err == nil {
-		handle, err = log.raise(ctx, handle, cfg)
-	}
+	var handle jetstream.Stream
+	err := f.settle(ctx, func(ctx context.Context) (err error) {
+		handle, err = f.js.Stream(ctx, log.stream)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			handle, err = log.create(ctx, cfg)
+		} else if err == nil {
+			handle, err = log.raise(ctx, handle, cfg)
+		}
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("open log %q: %w", name, f.orClosed(err))
 	}
@@ -86,29 +90,18 @@ func (f *Fabric) OpenLog(ctx context.Context, name string, cfg LogConfig) (*Log,
 }
 
 func (l *Log) create(ctx context.Context, cfg LogConfig) (jetstream.Stream, error) {
-	dir := l.f.internalStreamDir(l.stream)
-	if _, err := os.Stat(dir); err == nil {
-		if l.f.storeStopped() {
-			return nil, fmt.Errorf("%w: the store is closed", ErrUnavailable)
-		}
-		unborn, err := unborn(dir)
-		if err != nil {
-			return nil, err
-		}
-		if !unborn {
-			return nil, fmt.Errorf("%w: %s is there but the server could not read it", ErrDamaged, dir)
-		}
-		if err := os.RemoveAll(dir); err != nil {
-			return nil, err
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	if err := l.f.makeRoom(l.stream); err != nil {
 		return nil, err
+	}
+	replicas := cfg.Replicas
+	if replicas <= 0 {
+		replicas = l.f.copies()
 	}
 	return l.f.js.CreateStream(ctx, jetstream.StreamConfig{
 		Name:     l.stream,
 		Subjects: []string{l.subject, l.subject + ".*"},
 		Storage:  jetstream.FileStorage,
-		Replicas: max(cfg.Replicas, 1),
+		Replicas: replicas,
 		MaxBytes: orUnlimited(cfg.MaxBytes),
 		MaxMsgs:  -1, MaxMsgsPerSubject: -1,
 		FirstSeq:           cfg.FirstSeq,
@@ -119,6 +112,32 @@ func (l *Log) create(ctx context.Context, cfg LogConfig) (jetstream.Stream, erro
 		AllowAtomicPublish: true,
 		Metadata:           map[string]string{metaName: l.name},
 	})
+}
+
+// makeRoom makes sure that no directory is in the way of a stream that the server does not know. In a cluster the
+// consensus of the nodes says which streams there are; what this node has on disk beside them is about to be removed or
+// is being made, and the server deals with it.
+func (f *Fabric) makeRoom(stream string) error {
+	if f.cluster != nil {
+		return nil
+	}
+	dir := f.internalStreamDir(stream)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	if f.storeStopped() {
+		return fmt.Errorf("%w: the store is closed", ErrUnavailable)
+	}
+	unborn, err := unborn(dir)
+	if err != nil {
+		return err
+	}
+	if !unborn {
+		return fmt.Errorf("%w: %s is there but the server could not read it", ErrDamaged, dir)
+	}
+	return os.RemoveAll(dir)
 }
 
 // unborn reports whether a stream's directory is what is left of a process that died while
@@ -198,23 +217,47 @@ func escapeName(name string) string {
 	return out.String()
 }
 
+// unescapeName is the inverse of escapeName; false if no name is written so.
+func unescapeName(text string) (string, bool) {
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] != '=' {
+			out.WriteByte(text[i])
+			continue
+		}
+		if i+3 > len(text) {
+			return "", false
+		}
+		v, err := strconv.ParseUint(text[i+1:i+3], 16, 8)
+		if err != nil {
+			return "", false
+		}
+		out.WriteByte(byte(v))
+		i += 2
+	}
+	return out.String(), escapeName(out.String()) == text
+}
+
 // LogNames returns the names of all logs, in order of name.
 func (f *Fabric) LogNames(ctx context.Context) ([]string, error) {
-	ctx, cancel := f.withTimeout(ctx)
-	defer cancel()
-	var names []string
-	list := f.js.ListStreams(ctx)
-	for info := range list.Info() {
-		if name, ok := info.Config.Metadata[metaName]; ok {
-			names = append(names, name)
-		}
+	streams, err := f.ownStreams(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list logs: %w", err)
 	}
-	if err := list.Err(); err != nil {
-		return nil, fmt.Errorf("list logs: %w", f.orClosed(err))
+	var names []string
+	for _, stream := range streams {
+		if text, ok := strings.CutPrefix(stream, streamPrefix); ok {
+			if name, ok := unescapeName(text); ok {
+				names = append(names, name)
+			}
+		}
 	}
 	slices.Sort(names)
 	return names, nil
 }
+
+// replicated reports whether the log's writes go through the consensus of several nodes, now or as soon as others come.
+func (l *Log) replicated() bool { return l.replicas > 1 || l.f.cluster != nil }
 
 // Name returns the name the log was opened with.
 func (l *Log) Name() string { return l.name }
@@ -380,14 +423,24 @@ func (f *Fabric) sendError(err error) error {
 	return unknown(err)
 }
 
-// Bounds returns the first and last sequence. An empty log has last = first-1; a log that never had a record 1, 0.
-// They are a hint: by the time the caller looks there may be more, and a copy on another node may lag behind.
-func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
-	ctx, cancel := l.f.withTimeout(ctx)
-	defer cancel()
-	info, err := l.handle.Info(ctx)
+// info asks the log's leader.
+func (l *Log) info(ctx context.Context) (info *jetstream.StreamInfo, err error) {
+	err = l.f.ask(ctx, func(ctx context.Context) error {
+		info, err = l.handle.Info(ctx)
+		return err
+	})
 	if err != nil {
-		return 0, 0, fmt.Errorf("bounds of log %q: %w", l.name, l.f.orClosed(notFound(err)))
+		return nil, l.f.orClosed(notFound(err))
+	}
+	return info, nil
+}
+
+// Bounds returns the first and last sequence. An empty log has last = first-1; a log that never had a record 1, 0.
+// They are the word of the node that leads the log, and a hint: by the time the caller looks there may be more.
+func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
+	info, err := l.info(ctx)
+	if err != nil {
+		return 0, 0, fmt.Errorf("bounds of log %q: %w", l.name, err)
 	}
 	first, last = info.State.FirstSeq, info.State.LastSeq
 	if first == 0 {
@@ -398,20 +451,20 @@ func (l *Log) Bounds(ctx context.Context) (first, last uint64, err error) {
 
 // SizeBytes returns what the log takes on disk.
 func (l *Log) SizeBytes(ctx context.Context) (uint64, error) {
-	ctx, cancel := l.f.withTimeout(ctx)
-	defer cancel()
-	info, err := l.handle.Info(ctx)
+	info, err := l.info(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("size of log %q: %w", l.name, l.f.orClosed(notFound(err)))
+		return 0, fmt.Errorf("size of log %q: %w", l.name, err)
 	}
 	return info.State.Bytes, nil
 }
 
 // Get returns one record, from the node that leads the log. Returns ErrNotFound if it is not there.
 func (l *Log) Get(ctx context.Context, seq uint64) (Record, error) {
-	ctx, cancel := l.f.withTimeout(ctx)
-	defer cancel()
-	msg, err := l.handle.GetMsg(ctx, seq)
+	var msg *jetstream.RawStreamMsg
+	err := l.f.ask(ctx, func(ctx context.Context) (err error) {
+		msg, err = l.handle.GetMsg(ctx, seq)
+		return err
+	})
 	if err != nil {
 		return Record{}, fmt.Errorf("get record %d of log %q: %w", seq, l.name, l.f.orClosed(notFound(err)))
 	}
@@ -421,8 +474,6 @@ func (l *Log) Get(ctx context.Context, seq uint64) (Record, error) {
 // Trim removes every record below the given sequence, for good. The last record always stays, so that the log keeps
 // its place whatever happens to its index.
 func (l *Log) Trim(ctx context.Context, below uint64) error {
-	ctx, cancel := l.f.withTimeout(ctx)
-	defer cancel()
 	_, last, err := l.Bounds(ctx)
 	if err != nil {
 		return fmt.Errorf("trim log %q below %d: %w", l.name, below, err)
@@ -430,7 +481,10 @@ func (l *Log) Trim(ctx context.Context, below uint64) error {
 	if below = min(below, last); below <= 1 {
 		return nil
 	}
-	if err := l.handle.Purge(ctx, jetstream.WithPurgeSequence(below)); err != nil {
+	err = l.f.settle(ctx, func(ctx context.Context) error {
+		return l.handle.Purge(ctx, jetstream.WithPurgeSequence(below))
+	})
+	if err != nil {
 		return fmt.Errorf("trim log %q below %d: %w", l.name, below, l.f.orClosed(notFound(err)))
 	}
 	return nil
@@ -438,9 +492,15 @@ func (l *Log) Trim(ctx context.Context, below uint64) error {
 
 // Delete removes the log and all its records, for good. Returns ErrNotFound if it is gone already.
 func (l *Log) Delete(ctx context.Context) error {
-	ctx, cancel := l.f.withTimeout(ctx)
-	defer cancel()
-	if err := l.f.js.DeleteStream(ctx, l.stream); err != nil {
+	tries := 0
+	err := l.f.settle(ctx, func(ctx context.Context) error {
+		err := l.f.js.DeleteStream(ctx, l.stream)
+		if tries++; tries > 1 && errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil // by the try before, whose answer was lost
+		}
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("delete log %q: %w", l.name, l.f.orClosed(notFound(err)))
 	}
 	return nil

@@ -5,154 +5,93 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 const (
-	// readAheadRecords and readAheadBytes bound what a reader has asked for and not yet handed on.
-	readAheadRecords = 500
-	readAheadBytes   = 4 * MaxPayloadBytes
 	// holeWait is how long a record that the log should have may fail to arrive before it counts as missing.
-	holeWait = 2 * time.Second
-	// cursorIdleTimeout is when the server forgets a reader it has not heard of.
-	cursorIdleTimeout = 30 * time.Second
-
+	holeWait     = 2 * time.Second
 	writerHeader = "Tm-Writer"
 )
 
 // Reader hands out the records of a log in order, each once, and makes sure that none is missing. It acknowledges
-// nothing and keeps no position on the server. Used by one goroutine at a time; Stop may be called from any.
+// nothing and keeps no position on the server. It goes on by itself when the server it reads from is gone or a leader is
+// elected. Used by one goroutine at a time; Stop may be called from any.
 type Reader struct {
 	log   *Log
 	cur   *cursor
-	next  uint64 // the sequence that must come
-	fresh bool   // nothing came yet: a start below the log's first record is not a hole
+	next  uint64        // the sequence that must come
+	ahead *streamRecord // what came in its place, until what is missing has been fetched
+	fresh bool          // nothing came yet: a start below the log's first record is not a hole
 }
 
 // Reader opens a reader whose first record is from, or the log's first if that is later. ctx bounds the opening alone.
 func (l *Log) Reader(ctx context.Context, from uint64) (*Reader, error) {
 	from = max(from, 1)
-	cur, err := openCursor(ctx, l.f, l.f.internal, l.handle, from, "")
+	cur, err := openCursor(ctx, l.f, l.f.internal, l.stream, from, "")
 	if err != nil {
 		return nil, fmt.Errorf("read log %q from %d: %w", l.name, from, l.f.orClosed(notFound(err)))
 	}
 	return &Reader{log: l, cur: cur, next: from, fresh: true}, nil
 }
 
-// cursor is an open ordered consumer. The Fabric knows all of them and stops them when it closes.
-type cursor struct {
-	f        *Fabric
-	conn     *nats.Conn
-	stream   string
-	consumer jetstream.Consumer
-	iter     jetstream.MessagesContext
-}
-
-// openCursor reads a stream in order of sequence. An empty filter takes every subject.
-func openCursor(ctx context.Context, f *Fabric, conn *nats.Conn, s jetstream.Stream, from uint64, filter string) (*cursor, error) {
-	cfg := jetstream.OrderedConsumerConfig{
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: from, InactiveThreshold: cursorIdleTimeout,
-	}
-	if filter != "" {
-		cfg.FilterSubjects = []string{filter}
-	}
-	ctx, cancel := f.withTimeout(ctx)
-	defer cancel()
-	consumer, err := s.OrderedConsumer(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	iter, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAheadRecords, readAheadBytes))
-	if err != nil {
-		return nil, err
-	}
-	c := &cursor{f: f, conn: conn, stream: s.CachedInfo().Config.Name, consumer: consumer, iter: iter}
-	f.mu.Lock()
-	closing := f.closing.Load()
-	if !closing {
-		f.cursors[c] = struct{}{}
-	}
-	f.mu.Unlock()
-	if closing {
-		iter.Stop()
-		return nil, ErrClosed
-	}
-	return c, nil
-}
-
-// stop ends the cursor, also a next that waits, and tells the server to forget it.
-func (c *cursor) stop() {
-	c.f.mu.Lock()
-	_, open := c.f.cursors[c]
-	delete(c.f.cursors, c)
-	c.f.mu.Unlock()
-	if !open {
-		return
-	}
-	c.iter.Stop()
-	if info := c.consumer.CachedInfo(); info != nil {
-		c.conn.Publish("$JS.API.CONSUMER.DELETE."+c.stream+"."+info.Name, nil) // else it idles out by itself
-	}
-}
-
-// Next waits for the next record. Errors: ctx's own; ErrHole and ErrTrimmed; ErrClosed after Stop or Close.
+// Next waits for the next record. What the copy that is read lacks is fetched from the log's leader, if that has it.
+// Errors: ctx's own; ErrHole and ErrTrimmed; ErrClosed after Stop or Close.
 func (r *Reader) Next(ctx context.Context) (Record, error) {
-	rec, err := r.cur.next(ctx)
-	if err != nil {
-		return Record{}, fmt.Errorf("read log %q at %d: %w", r.log.name, r.next, err)
+	if r.ahead == nil {
+		rec, err := r.cur.next(ctx)
+		if err != nil {
+			return Record{}, fmt.Errorf("read log %q at %d: %w", r.log.name, r.next, err)
+		}
+		if rec.Seq == r.next {
+			r.next, r.fresh = rec.Seq+1, false
+			return rec.Record, nil
+		}
+		r.ahead = &rec
 	}
-	if rec.Seq != r.next {
-		if err := r.gap(ctx, rec.Seq); err != nil {
+	if r.ahead.Seq != r.next {
+		rec, err := r.missing(ctx, r.ahead.Seq)
+		if err != nil {
 			return Record{}, err
 		}
+		if rec.Seq != 0 {
+			r.next, r.fresh = rec.Seq+1, false
+			return rec, nil
+		}
 	}
-	r.next, r.fresh = rec.Seq+1, false
-	return rec.Record, nil
+	rec := r.ahead.Record
+	r.ahead, r.next, r.fresh = nil, rec.Seq+1, false
+	return rec, nil
 }
 
-// gap decides what it means that got came instead of r.next.
-func (r *Reader) gap(ctx context.Context, got uint64) error {
+// missing decides what it means that got came instead of r.next. It returns the record at r.next if the log has it
+// elsewhere, and none if got is the log's first.
+func (r *Reader) missing(ctx context.Context, got uint64) (Record, error) {
 	first, _, err := r.log.Bounds(ctx)
 	if err != nil {
-		return err
+		return Record{}, err
 	}
 	if r.fresh && r.next < first && got >= first {
 		if got == first {
-			return nil
+			return Record{}, nil
 		}
 		r.next = first
 	}
-	return &HoleError{Log: r.log.name, Want: r.next, Got: got, First: first}
+	hole := &HoleError{Log: r.log.name, Want: r.next, Got: got, First: first}
+	if r.next < first || r.log.f.cluster == nil {
+		return Record{}, hole
+	}
+	rec, err := r.log.Get(ctx, r.next)
+	if errors.Is(err, ErrNotFound) {
+		return Record{}, hole
+	}
+	if err == nil {
+		r.log.f.noteHole(hole)
+	}
+	return rec, err
 }
 
 // Stop ends the reader and frees what the server keeps for it.
 func (r *Reader) Stop() { r.cur.stop() }
-
-// streamRecord is a record with what only external streams have.
-type streamRecord struct {
-	Record
-	Subject string
-	Header  Header
-}
-
-// next waits for a message and takes it apart.
-func (c *cursor) next(ctx context.Context) (streamRecord, error) {
-	msg, err := c.iter.Next(jetstream.NextContext(ctx))
-	if err != nil {
-		if errors.Is(err, jetstream.ErrMsgIteratorClosed) {
-			return streamRecord{}, ErrClosed
-		}
-		return streamRecord{}, c.f.orClosed(notFound(err))
-	}
-	meta, err := msg.Metadata()
-	if err != nil {
-		return streamRecord{}, fmt.Errorf("metadata of a record: %w", err)
-	}
-	rec := Record{Seq: meta.Sequence.Stream, Time: meta.Timestamp, Data: msg.Data()}
-	return streamRecord{Record: rec, Subject: msg.Subject(), Header: Header(msg.Headers())}, nil
-}
 
 // Read calls fn for every record from the given sequence up to the last one there is when Read begins, in order, and
 // returns the first error of fn. It checks that no record is missing, at the end too.
@@ -226,6 +165,7 @@ func (r *Reader) stalled(ctx context.Context) (ended bool, err error) {
 		return true, nil
 	}
 	if _, err := r.log.Get(ctx, want); !errors.Is(err, ErrNotFound) {
+		r.cur.breakOff() // it was lost on the way, or the copy that is read is late: ask anew
 		return false, err
 	}
 	return false, &HoleError{Log: r.log.name, Want: want, Got: want + 1, First: first}

@@ -15,6 +15,10 @@ import (
 func serverOptions(cfg Config, secret string) (*server.Options, error) {
 	opts := &server.Options{}
 	accounts := fmt.Sprintf("accounts { %s { jetstream: enabled }, %s { jetstream: enabled } }", accountInternal, accountClient)
+	if cfg.Cluster != nil {
+		accounts = fmt.Sprintf("accounts { %s { jetstream: enabled }, %s { jetstream: enabled }, %s {}, %s {} }, system_account: %s",
+			accountInternal, accountClient, accountSystem, accountAlone, accountSystem)
+	}
 	if err := opts.ProcessConfigString(accounts); err != nil {
 		return nil, fmt.Errorf("accounts: %w", err)
 	}
@@ -26,6 +30,9 @@ func serverOptions(cfg Config, secret string) (*server.Options, error) {
 	opts.Users = []*server.User{
 		{Username: userInternal, Password: secret, Account: byName[accountInternal], AllowedConnectionTypes: inProcess},
 		{Username: userOwn, Password: secret, Account: byName[accountClient], AllowedConnectionTypes: inProcess},
+	}
+	if cfg.Cluster != nil {
+		opts.Users = append(opts.Users, &server.User{Username: userSystem, Password: secret, Account: byName[accountSystem], AllowedConnectionTypes: inProcess})
 	}
 	if err := listenOptions(cfg, opts, byName[accountClient]); err != nil {
 		return nil, err
@@ -60,12 +67,16 @@ func serverOptions(cfg Config, secret string) (*server.Options, error) {
 func listenOptions(cfg Config, opts *server.Options, account *server.Account) error {
 	if cfg.User != "" {
 		opts.Users = append(opts.Users, &server.User{Username: cfg.User, Password: cfg.Password, Account: account})
-	} else {
+	} else if cfg.Listen != "" || cfg.Cluster == nil {
 		opts.Users = append(opts.Users, &server.User{Username: userAnonymous, Password: randomHex(16), Account: account})
 		opts.NoAuthUser = userAnonymous
 	}
 	if cfg.Listen == "" {
-		opts.DontListen = true
+		if opts.DontListen = cfg.Cluster == nil; !opts.DontListen {
+			// The server opens its routes only behind a listener for clients. Nobody can log in here: our own users
+			// are bound to connections inside the process.
+			opts.Host, opts.Port = "127.0.0.1", server.RANDOM_PORT
+		}
 		return nil
 	}
 	host, portText, err := net.SplitHostPort(cfg.Listen)

@@ -177,6 +177,9 @@ func (f *Fabric) restartStore() error {
 	if err := f.srv.EnableJetStream(&cfg); err != nil {
 		return err
 	}
+	for _, c := range f.openCursors() {
+		c.breakOff() // the server has forgotten it
+	}
 	return f.checkSync()
 }
 
