@@ -11,17 +11,18 @@ import (
 )
 
 // LoginRole says what there is to know, at the last step this node has, of a role that
-// wants to log in; known is false if there is none of that name.
-func (e *Engine) LoginRole(name string) (login security.Login, known bool) {
+// wants to log in; known is false if there is none of that name. While the pipeline starts
+// it is an error.
+func (e *Engine) LoginRole(name string) (login security.Login, known bool, err error) {
 	snap := e.Snapshot()
 	if snap == nil {
-		return security.Login{}, false
+		return security.Login{}, false, &types.Error{Code: "57P03", Message: "the database system is starting up"}
 	}
 	r := snap.Catalog.Role(name)
 	if r == nil {
-		return security.Login{}, false
+		return security.Login{}, false, nil
 	}
-	return security.Login{Allowed: r.Login, Verifier: r.Verifier}, true
+	return security.Login{Allowed: r.Login, Verifier: r.Verifier}, true, nil
 }
 
 // withoutPasswords returns p with verifiers in the place of passwords, so that a password

@@ -30,21 +30,21 @@ func TestRolesAndTheirPasswords(t *testing.T) {
 
 	check := func(b *bench) {
 		t.Helper()
-		login, known := b.e.LoginRole("ann")
+		login, known, _ := b.e.LoginRole("ann")
 		v, err := security.ParseVerifier(login.Verifier)
 		if !known || !login.Allowed || err != nil || !v.Check(secret) || v.Check(other) {
 			t.Errorf("ann: %+v, %v, %v", login, known, err)
 		}
-		if login, _ := b.e.LoginRole("boss"); login.Verifier != made.String() {
+		if login, _, _ := b.e.LoginRole("boss"); login.Verifier != made.String() {
 			t.Errorf("boss: %+v", login)
 		}
-		if login, known := b.e.LoginRole("idle"); !known || login.Allowed {
+		if login, known, _ := b.e.LoginRole("idle"); !known || login.Allowed {
 			t.Errorf("idle: %+v", login)
 		}
-		if login, known := b.e.LoginRole("tidemill"); !known || !login.Allowed || login.Verifier != "" {
+		if login, known, _ := b.e.LoginRole("tidemill"); !known || !login.Allowed || login.Verifier != "" {
 			t.Errorf("tidemill: %+v", login)
 		}
-		if _, known := b.e.LoginRole("nobody"); known {
+		if _, known, _ := b.e.LoginRole("nobody"); known {
 			t.Error("nobody is known")
 		}
 	}

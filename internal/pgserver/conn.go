@@ -3,6 +3,7 @@ package pgserver
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,14 +17,22 @@ import (
 	"github.com/tidemill/tidemill/internal/types"
 )
 
-// startupTimeout bounds how long a client may take to say who it is.
+// startupTimeout bounds how long a client may take to say who it is, and to prove it.
 const startupTimeout = 30 * time.Second
+
+// tlsHandshake is the first byte of a client that begins with TLS.
+const tlsHandshake = 0x16
+
+// alpnPostgres names the protocol within TLS.
+const alpnPostgres = "postgresql"
 
 // conn is one client. Its goroutine runs serve; only cancelStatement and shutdown
 // are called by others.
 type conn struct {
 	srv    *Server
 	nc     net.Conn
+	tls    *tls.Conn        // over nc; nil if the connection is not encrypted
+	shown  *tls.Certificate // to the client
 	rd     *watchedReader
 	be     *pgproto3.Backend
 	pid    uint32
@@ -42,12 +51,17 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	rd := &watchedReader{r: bufio.NewReaderSize(nc, 16<<10)}
-	c := &conn{srv: s, nc: nc, rd: rd, be: pgproto3.NewBackend(rd, nc),
-		prep: map[string]*session.Statement{}, portals: map[string]*portal{}}
-	c.be.SetMaxBodyLen(MaxMessageBytes)
+	c := &conn{srv: s, nc: nc, rd: &watchedReader{}, prep: map[string]*session.Statement{}, portals: map[string]*portal{}}
+	c.stream(nc)
 	c.pid, c.secret = randomKey()
 	return c
+}
+
+// stream reads and writes messages on rw from now on.
+func (c *conn) stream(rw io.ReadWriter) {
+	c.rd.r = bufio.NewReaderSize(rw, 16<<10)
+	c.be = pgproto3.NewBackend(c.rd, rw)
+	c.be.SetMaxBodyLen(MaxMessageBytes)
 }
 
 // serve runs the connection until the client goes, ctx ends or the server closes.
@@ -57,11 +71,22 @@ func (c *conn) serve(ctx context.Context) {
 	unhook := context.AfterFunc(ctx, c.shutdown)
 	defer unhook()
 	defer c.rd.wait()
-	defer func() { _ = c.nc.Close() }()
+	defer c.hangUp()
 	c.rd.onClose = stop
 	_ = c.nc.SetReadDeadline(time.Now().Add(startupTimeout))
-	start, err := c.startup()
+	start, err := c.startup(ctx)
 	if err != nil || start == nil {
+		return
+	}
+	opt, err := c.options(start)
+	if err == nil {
+		err = c.authenticate(&opt)
+	}
+	if errors.Is(err, errConnection) {
+		return
+	}
+	if err != nil {
+		c.fatal(asError(err))
 		return
 	}
 	_ = c.nc.SetReadDeadline(time.Time{})
@@ -73,7 +98,7 @@ func (c *conn) serve(ctx context.Context) {
 			Hint: fmt.Sprintf("The limit is %d connections.", c.srv.cfg.MaxConnections)})
 		return
 	}
-	if err := c.open(ctx, start); err != nil {
+	if err := c.open(ctx, opt); err != nil {
 		c.fatal(asError(err))
 		return
 	}
@@ -84,9 +109,27 @@ func (c *conn) serve(ctx context.Context) {
 	}
 }
 
-// startup reads the client's first messages: requests for encryption are declined,
-// a cancel request is carried out. It returns nil when there is nothing to serve.
-func (c *conn) startup() (*pgproto3.StartupMessage, error) {
+// hangUp ends the connection.
+func (c *conn) hangUp() {
+	if c.tls != nil && !c.isClosing() {
+		_ = c.tls.CloseWrite() // so that the client knows that nothing was cut off
+	}
+	_ = c.nc.Close()
+}
+
+// startup reads the client's first messages: encryption by TLS is agreed to if there are
+// certificates, a cancel request is carried out. It returns nil when there is nothing to serve.
+func (c *conn) startup(ctx context.Context) (*pgproto3.StartupMessage, error) {
+	if c.srv.cfg.TLS != nil {
+		if b, err := c.rd.r.Peek(1); err == nil && b[0] == tlsHandshake { // without asking first
+			if err := c.encrypt(ctx, alpnPostgres); err != nil {
+				return nil, err
+			}
+			if c.tls.ConnectionState().NegotiatedProtocol != alpnPostgres {
+				return nil, errors.New("direct TLS without ALPN")
+			}
+		}
+	}
 	const tries = 4 // GSS, TLS, then the real one
 	for range tries {
 		msg, err := c.be.ReceiveStartupMessage()
@@ -96,8 +139,22 @@ func (c *conn) startup() (*pgproto3.StartupMessage, error) {
 		switch m := msg.(type) {
 		case *pgproto3.StartupMessage:
 			return m, nil
-		case *pgproto3.SSLRequest, *pgproto3.GSSEncRequest:
-			if _, err := c.nc.Write([]byte{'N'}); err != nil {
+		case *pgproto3.SSLRequest:
+			if c.tls != nil || c.srv.cfg.TLS == nil {
+				if err := c.decline(); err != nil {
+					return nil, err
+				}
+				continue
+			}
+			c.rd.r.Reset(c.nc)
+			if _, err := c.nc.Write([]byte{'S'}); err != nil {
+				return nil, err
+			}
+			if err := c.encrypt(ctx, alpnPostgres); err != nil {
+				return nil, err
+			}
+		case *pgproto3.GSSEncRequest:
+			if err := c.decline(); err != nil {
 				return nil, err
 			}
 		case *pgproto3.CancelRequest:
@@ -108,8 +165,19 @@ func (c *conn) startup() (*pgproto3.StartupMessage, error) {
 	return nil, errors.New("too many requests before start-up")
 }
 
-// open authenticates (every client on loopback is trusted) and opens the session.
-func (c *conn) open(ctx context.Context, m *pgproto3.StartupMessage) error {
+// decline answers a request for encryption that is not to be had.
+func (c *conn) decline() error {
+	var err error
+	if c.tls != nil {
+		_, err = c.tls.Write([]byte{'N'})
+	} else {
+		_, err = c.nc.Write([]byte{'N'})
+	}
+	return err
+}
+
+// options reads who opens which database, and how.
+func (c *conn) options(m *pgproto3.StartupMessage) (session.Options, error) {
 	opt := session.Options{Remote: c.nc.RemoteAddr().String(), Params: map[string]string{}}
 	for k, v := range m.Parameters {
 		switch k {
@@ -123,11 +191,16 @@ func (c *conn) open(ctx context.Context, m *pgproto3.StartupMessage) error {
 		}
 	}
 	if opt.User == "" {
-		return &types.Error{Code: "28000", Message: "no PostgreSQL user name specified in startup packet"}
+		return opt, &types.Error{Code: codeAuthorization, Message: "no PostgreSQL user name specified in startup packet"}
 	}
 	if opt.Database == "" {
 		opt.Database = opt.User
 	}
+	return opt, nil
+}
+
+// open opens the session of a client that is let in.
+func (c *conn) open(ctx context.Context, opt session.Options) error {
 	opt.Notice = c.notice
 	opt.ParamChanged = func(name, value string) { c.be.Send(&pgproto3.ParameterStatus{Name: name, Value: value}) }
 	c.be.Send(&pgproto3.AuthenticationOk{})

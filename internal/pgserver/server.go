@@ -6,12 +6,14 @@ package pgserver
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
 
+	"github.com/tidemill/tidemill/internal/security"
 	"github.com/tidemill/tidemill/internal/session"
 )
 
@@ -29,6 +31,15 @@ const MaxMessageBytes = 64 << 20
 type Config struct {
 	Engine         session.Engine
 	MaxConnections int // zero means DefaultMaxConnections
+	// TLS, if set, encrypts the connections of clients that ask for it.
+	TLS *tls.Config
+	// Auth knows the roles. Nil trusts everybody, wherever they are.
+	Auth Authenticator
+	// RequirePassword asks for a password also on loopback, where clients are trusted
+	// otherwise: for machines with several users, or with a proxy in front of the port.
+	RequirePassword bool
+	// AllowPlaintext lets clients of other machines in without TLS.
+	AllowPlaintext bool
 	// Logf reports what goes wrong outside of statements; nil is silent.
 	Logf func(format string, args ...any)
 }
@@ -38,6 +49,9 @@ type Server struct {
 	cfg    Config
 	active atomic.Int64
 	served atomic.Int64
+
+	limiter security.Limiter
+	mock    *security.Mock // for roles that are not there
 
 	mu     sync.Mutex
 	conns  map[uint32]*conn // by process id
@@ -55,7 +69,7 @@ func New(cfg Config) *Server {
 	if cfg.Logf == nil {
 		cfg.Logf = func(string, ...any) {}
 	}
-	return &Server{cfg: cfg, conns: map[uint32]*conn{}, lns: map[net.Listener]bool{}}
+	return &Server{cfg: cfg, mock: security.NewMock(), conns: map[uint32]*conn{}, lns: map[net.Listener]bool{}}
 }
 
 // Connections returns how many clients are connected now, and how many have been in all.
