@@ -31,10 +31,9 @@ const (
 // that is in one of its own, and, if wanted, a small disk that nobody else sees. Both are
 // bound to threads of this process: when it ends, they are gone.
 type cages struct {
-	nodes  []*cage
-	hub    *devcluster.Thread
-	disks  bool
-	mounts []string
+	nodes []*cage
+	hub   *devcluster.Thread
+	disks bool
 }
 
 // cage is where a node lives.
@@ -174,7 +173,12 @@ func (c *cages) host(node int) string          { return fmt.Sprintf("%s%d", cage
 func (c *cages) routes(_ int, listen []string) []string { return listen }
 
 // args: the nodes' addresses are not of loopback, though nobody else can reach them.
-func (c *cages) args(int) []string { return []string{"--insecure"} }
+func (c *cages) args(int) []string {
+	if len(c.nodes) == 1 {
+		return nil // it has no others
+	}
+	return []string{"--insecure"}
+}
 
 // Launch implements devcluster.Launcher.
 func (c *cages) Launch(node int, cmd *exec.Cmd) error { return c.nodes[node].start.Launch(node, cmd) }
@@ -207,7 +211,9 @@ func (c *cages) space(node int, free int64) (err error) {
 	n.start.Do(func() {
 		path := filepath.Join(n.dir, ballast)
 		if free < 0 {
-			err = os.Remove(path)
+			if err = os.Remove(path); errors.Is(err, os.ErrNotExist) {
+				err = nil // of two faults at once
+			}
 			return
 		}
 		var st syscall.Statfs_t
