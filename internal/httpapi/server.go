@@ -4,6 +4,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tidemill/tidemill/internal/security"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/types"
 )
@@ -78,9 +80,23 @@ type Config struct {
 	// of it ("" for this one) hand over what it leads, or take part again; nil: there is none.
 	Status   func() any
 	Drain    func(ctx context.Context, node string, drain bool) error
-	User     string // the user of requests, which loopback is trusted for
+	User     string // the user of requests that need no password
 	Database string
 	Version  string
+	// TLS, if set, is for clients that begin with it; see Listener.
+	TLS *tls.Config
+	// Auth knows the roles. Nil trusts everybody, wherever they are.
+	Auth Authenticator
+	// RequirePassword asks for a password also on loopback, where clients are trusted
+	// otherwise.
+	RequirePassword bool
+	// AllowPlaintext serves other machines without TLS.
+	AllowPlaintext bool
+	// IsNode reports whether a connection is that of a node of the cluster, which needs no
+	// password; nil: there are none.
+	IsNode func(*tls.ConnectionState) bool
+	// Join lets machines join the cluster; nil: none can.
+	Join http.Handler
 	// KeepAlive is how long an event stream stays silent; zero means 15 seconds.
 	KeepAlive time.Duration
 }
@@ -91,6 +107,7 @@ type API struct {
 	mux  *http.ServeMux
 	work chan struct{} // a token for each request being served
 	subs chan struct{} // a token for each event stream
+	door *doorman
 }
 
 // New returns the API of cfg.
@@ -98,7 +115,7 @@ func New(cfg Config) *API {
 	if cfg.KeepAlive == 0 {
 		cfg.KeepAlive = keepAliveEvery
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux(), work: make(chan struct{}, maxConcurrent), subs: make(chan struct{}, maxSubscribers)}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), work: make(chan struct{}, maxConcurrent), subs: make(chan struct{}, maxSubscribers), door: newDoorman()}
 	a.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	a.mux.HandleFunc("GET /readyz", a.ready)
 	a.mux.Handle("GET /metrics", cfg.Metrics)
@@ -108,6 +125,9 @@ func New(cfg Config) *API {
 	a.mux.HandleFunc("POST /v1/backup", a.limited(a.backup))
 	a.mux.HandleFunc("GET /v1/cluster", a.cluster)
 	a.mux.HandleFunc("POST /v1/drain", a.limited(a.drain))
+	if cfg.Join != nil {
+		a.mux.Handle("POST "+security.JoinPath, cfg.Join)
+	}
 	a.mux.HandleFunc("GET /{$}", a.index)
 	return a
 }
@@ -123,6 +143,9 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && crossSite(r) {
 		writeError(w, http.StatusForbidden, &types.Error{Code: "42501", Message: "cross-site request refused",
 			Hint: "Send no Origin header, or one of this host."})
+		return
+	}
+	if r = a.admit(w, r); r == nil {
 		return
 	}
 	a.mux.ServeHTTP(w, r)
@@ -267,7 +290,7 @@ func guarded(w http.ResponseWriter, r *http.Request) (write func([]byte) error, 
 // open starts a session for a request.
 func (a *API) open(r *http.Request, notice func(session.Notice)) (session.Session, error) {
 	return a.cfg.Backend.OpenSession(r.Context(), session.Options{
-		User: a.cfg.User, Database: a.cfg.Database, Remote: r.RemoteAddr, Notice: notice,
+		User: a.user(r), Database: a.cfg.Database, Remote: r.RemoteAddr, Notice: notice,
 		Params: map[string]string{"application_name": "http"},
 	})
 }
