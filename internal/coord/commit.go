@@ -99,6 +99,9 @@ func (c *Coord) stagedWork(ev Staged) []Effect {
 	}
 	w.rejected, w.taken = ev.Rejected, ev.Taken
 	if ev.Records == 0 {
+		if len(w.barriers) > 0 {
+			panic("coord: nothing staged for a barrier")
+		}
 		c.work = nil
 		c.taken += ev.Taken
 		if len(w.ids) == 0 {
@@ -174,6 +177,7 @@ func answers(w *work) []Effect {
 			done = append(done, id)
 		}
 	}
+	done = append(done, w.barriers...)
 	if len(done) > 0 {
 		out = append(out, Answer{IDs: done, Outcome: Done})
 	}

@@ -73,6 +73,9 @@ const (
 	// Checkpoint is the beginning of a checkpoint, which logs nothing, or the record that
 	// ends one: alone, between steps.
 	Checkpoint
+	// Barrier is a wait for a step that is begun after it: one is made for it if there is
+	// nothing else to commit.
+	Barrier
 )
 
 // Coord is the state machine of one pipeline on one node.
@@ -107,6 +110,7 @@ type flush struct {
 type work struct {
 	kind     RecordKind // of the last record
 	ids      []uint64
+	barriers []uint64 // items that wait for the step
 	rejected []uint64
 	staged   bool
 	base     uint64 // last sequence before it
@@ -161,7 +165,7 @@ func (c *Coord) CommittedStep() uint64 { return c.step }
 func (c *Coord) Waiting() int {
 	n := len(c.items) + len(c.flushes)
 	if c.work != nil {
-		n += len(c.work.ids)
+		n += len(c.work.ids) + len(c.work.barriers)
 	}
 	return n
 }
@@ -218,6 +222,9 @@ func (c *Coord) stop(role Role, reason string) []Effect {
 		}
 		if len(w.ids) > 0 {
 			out = append(out, Answer{IDs: w.ids, Outcome: o})
+		}
+		if len(w.barriers) > 0 {
+			out = append(out, Answer{IDs: w.barriers, Outcome: Refused})
 		}
 		c.work = nil
 	}

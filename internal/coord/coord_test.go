@@ -30,20 +30,20 @@ func submit(id uint64, k ItemKind) Submitted { return Submitted{[]Item{{ID: id, 
 
 func TestWritersAreAnsweredAfterTheCommit(t *testing.T) {
 	c := leading(t, Config{})
-	want(t, c.Step(submit(1, Tx)), Compute{1, []uint64{1}})
+	want(t, c.Step(submit(1, Tx)), Compute{1, []uint64{1}, false})
 	want(t, c.Step(submit(2, Tx)))
 	want(t, c.Step(submit(3, Tx)))
 	want(t, c.Step(Staged{Records: 2, Hash: Hash{2}}), Append{1})
-	want(t, c.Step(Appended{Done}), Publish{1}, Answer{[]uint64{1}, Done}, Compute{2, []uint64{2, 3}})
+	want(t, c.Step(Appended{Done}), Publish{1}, Answer{[]uint64{1}, Done}, Compute{2, []uint64{2, 3}, false})
 	want(t, c.Step(Staged{Records: 2, Hash: Hash{3}, Rejected: []uint64{3}}), Append{3})
 	want(t, c.Step(Appended{Done}), Publish{2}, Answer{[]uint64{3}, Rejected}, Answer{[]uint64{2}, Done})
 }
 
 func TestNothingToLogIsNoStep(t *testing.T) {
 	c := leading(t, Config{})
-	want(t, c.Step(submit(1, Tx)), Compute{1, []uint64{1}})
+	want(t, c.Step(submit(1, Tx)), Compute{1, []uint64{1}, false})
 	want(t, c.Step(Staged{Rejected: []uint64{1}}), Forget{}, Answer{[]uint64{1}, Rejected})
-	want(t, c.Step(submit(2, Tx)), Compute{1, []uint64{2}})
+	want(t, c.Step(submit(2, Tx)), Compute{1, []uint64{2}, false})
 }
 
 func TestUnknownOutcomes(t *testing.T) {
@@ -97,39 +97,39 @@ func TestCommandsStandAlone(t *testing.T) {
 		want(t, c.Step(submit(uint64(i+2), k)))
 	}
 	want(t, c.Step(Staged{Records: 1, Hash: Hash{2}}), Append{1})
-	want(t, c.Step(Appended{Done}), Publish{0}, Answer{[]uint64{1}, Done}, Compute{1, []uint64{2}})
+	want(t, c.Step(Appended{Done}), Publish{0}, Answer{[]uint64{1}, Done}, Compute{1, []uint64{2}, false})
 	c.Step(Staged{Records: 2, Hash: Hash{3}})
 	want(t, c.Step(Appended{Done}), Publish{1}, Answer{[]uint64{2}, Done}, Execute{3})
-	want(t, c.Step(Staged{Rejected: []uint64{3}}), Forget{}, Answer{[]uint64{3}, Rejected}, Compute{2, []uint64{4, 5}})
+	want(t, c.Step(Staged{Rejected: []uint64{3}}), Forget{}, Answer{[]uint64{3}, Rejected}, Compute{2, []uint64{4, 5}, false})
 }
 
 func TestSourceRowsLinger(t *testing.T) {
 	c := leading(t, Config{StepRows: 100, LingerMicros: 1000})
 	c.Step(Clock{50_000})
-	want(t, c.Step(Arrived{1}), Compute{1, nil}) // idle: at once
+	want(t, c.Step(Arrived{1}), Compute{1, nil, false}) // idle: at once
 	c.Step(Staged{Records: 1, Hash: Hash{2}, Taken: 1})
 	want(t, c.Step(Appended{Done}), Publish{1})
 	want(t, c.Step(Clock{50_100}))
 	want(t, c.Step(Arrived{10}), Wake{51_000})
 	want(t, c.Step(Clock{50_999}), Wake{51_000})
-	want(t, c.Step(Clock{51_000}), Compute{2, nil})
+	want(t, c.Step(Clock{51_000}), Compute{2, nil, false})
 	c.Step(Staged{Records: 1, Hash: Hash{3}, Taken: 10})
 	c.Step(Appended{Done})
 	want(t, c.Step(Arrived{99}), Wake{52_000})
-	want(t, c.Step(Arrived{1}), Compute{3, nil}) // full
+	want(t, c.Step(Arrived{1}), Compute{3, nil, false}) // full
 	c.Step(Staged{Records: 1, Hash: Hash{4}, Taken: 60})
 	want(t, c.Step(Appended{Done}), Publish{3}, Wake{52_000})
-	want(t, c.Step(submit(1, Tx)), Compute{4, []uint64{1}}) // a writer does not wait
+	want(t, c.Step(submit(1, Tx)), Compute{4, []uint64{1}, false}) // a writer does not wait
 }
 
 func TestFlushWaitsForAllThatWasAccepted(t *testing.T) {
 	c := leading(t, Config{LingerMicros: 1000})
 	want(t, c.Step(submit(1, Flush)), Answer{[]uint64{1}, Done})
-	want(t, c.Step(submit(2, Tx)), Compute{1, []uint64{2}})
+	want(t, c.Step(submit(2, Tx)), Compute{1, []uint64{2}, false})
 	c.Step(Arrived{5})
 	want(t, c.Step(submit(3, Flush)))
 	c.Step(Staged{Records: 2, Hash: Hash{2}, Taken: 3})
-	want(t, c.Step(Appended{Done}), Publish{1}, Answer{[]uint64{2}, Done}, Compute{2, nil})
+	want(t, c.Step(Appended{Done}), Publish{1}, Answer{[]uint64{2}, Done}, Compute{2, nil, false})
 	c.Step(Staged{Records: 1, Hash: Hash{3}, Taken: 2})
 	want(t, c.Step(Appended{Done}), Publish{2}, Answer{[]uint64{3}, Done})
 }
@@ -169,10 +169,10 @@ func TestTimeAloneMakesSteps(t *testing.T) {
 	c := leading(t, Config{})
 	want(t, c.Step(Due{At: 100}), Wake{100})
 	want(t, c.Step(Clock{99}), Wake{100})
-	want(t, c.Step(Clock{100}), Compute{1, nil})
+	want(t, c.Step(Clock{100}), Compute{1, nil, false})
 	want(t, c.Step(Due{At: 50})) // told while a step is under way: it counts after it
 	want(t, c.Step(Staged{Records: 1, Hash: Hash{2}}), Append{1})
-	want(t, c.Step(Appended{Done}), Publish{1}, Compute{2, nil})
+	want(t, c.Step(Appended{Done}), Publish{1}, Compute{2, nil, false})
 	want(t, c.Step(Staged{Records: 1, Hash: Hash{3}}), Append{2})
 	want(t, c.Step(Appended{Done}), Publish{2}) // and no more than once
 	want(t, c.Step(Clock{1_000_000}))
@@ -180,7 +180,7 @@ func TestTimeAloneMakesSteps(t *testing.T) {
 
 	// A step for another reason does what was due.
 	want(t, c.Step(Due{At: 2_000_000}), Wake{2_000_000})
-	want(t, c.Step(submit(1, Tx)), Compute{3, []uint64{1}})
+	want(t, c.Step(submit(1, Tx)), Compute{3, []uint64{1}, false})
 	want(t, c.Step(Staged{Records: 1, Hash: Hash{4}}), Append{3})
 	want(t, c.Step(Appended{Done}), Publish{3}, Answer{[]uint64{1}, Done})
 	want(t, c.Step(Clock{3_000_000}))
@@ -189,7 +189,7 @@ func TestTimeAloneMakesSteps(t *testing.T) {
 	want(t, c.Step(Due{At: 3_005_000}), Wake{3_005_000})
 	c2 := leading(t, Config{})
 	want(t, c2.Step(Clock{1_000_000}))
-	want(t, c2.Step(submit(1, Tx)), Compute{1, []uint64{1}})
+	want(t, c2.Step(submit(1, Tx)), Compute{1, []uint64{1}, false})
 	want(t, c2.Step(Staged{Records: 1, Hash: Hash{2}}), Append{1})
 	want(t, c2.Step(Appended{Done}), Publish{1}, Answer{[]uint64{1}, Done})
 	want(t, c2.Step(Due{At: 1_500_000}), Wake{1_500_000})
@@ -204,13 +204,13 @@ func ExampleCoord() {
 
 func TestCheckpointsStandBetweenSteps(t *testing.T) {
 	c := leading(t, Config{})
-	want(t, c.Step(submit(1, Tx)), Compute{1, []uint64{1}})
+	want(t, c.Step(submit(1, Tx)), Compute{1, []uint64{1}, false})
 	want(t, c.Step(submit(2, Checkpoint)))
 	want(t, c.Step(submit(3, Tx)))
 	c.Step(Staged{Records: 1, Hash: Hash{2}})
 	want(t, c.Step(Appended{Done}), Publish{1}, Answer{[]uint64{1}, Done}, Execute{2})
 	// It begins: nothing is logged, and steps go on.
-	want(t, c.Step(Staged{}), Forget{}, Answer{[]uint64{2}, Done}, Compute{2, []uint64{3}})
+	want(t, c.Step(Staged{}), Forget{}, Answer{[]uint64{2}, Done}, Compute{2, []uint64{3}, false})
 	c.Step(Staged{Records: 1, Hash: Hash{3}})
 	c.Step(Appended{Done})
 	// It ends: its record is fenced as any other.
@@ -232,7 +232,7 @@ func TestGoesOnBehindACheckpoint(t *testing.T) {
 	want(t, c.Step(EndOfLog{}), Claim{4})
 	want(t, c.Step(Staged{Records: 1, Hash: Hash{10}}), Append{42})
 	want(t, c.Step(Appended{Done}), Lead{4})
-	want(t, c.Step(submit(1, Tx)), Compute{22, []uint64{1}})
+	want(t, c.Step(submit(1, Tx)), Compute{22, []uint64{1}, false})
 
 	for _, bad := range []Record{
 		{Seq: 41, Kind: RecordCheckpoint, Epoch: 3, Prev: Hash{6}, Hash: Hash{8}},
@@ -247,4 +247,26 @@ func TestGoesOnBehindACheckpoint(t *testing.T) {
 			t.Errorf("%+v after %+v: %v", bad, start, c.Role())
 		}
 	}
+}
+
+func TestBarriersWaitForAStepThatIsBegunAfterThem(t *testing.T) {
+	c := leading(t, Config{})
+	want(t, c.Step(submit(1, Barrier)), Compute{1, nil, true}) // nothing else to commit
+	want(t, c.Step(submit(2, Barrier)))
+	want(t, c.Step(submit(3, Tx)))
+	want(t, c.Step(submit(4, Barrier)))
+	want(t, c.Step(submit(5, DDL)))
+	want(t, c.Step(submit(6, Barrier)))
+	c.Step(Staged{Records: 1, Hash: Hash{2}})
+	want(t, c.Step(Appended{Done}), Publish{1}, Answer{[]uint64{1}, Done}, Compute{2, []uint64{3}, true}) // they share it
+	c.Step(Staged{Records: 1, Hash: Hash{3}, Rejected: []uint64{3}})
+	want(t, c.Step(Appended{Done}), Publish{2}, Answer{[]uint64{3}, Rejected}, Answer{[]uint64{2, 4}, Done}, Execute{5})
+	c.Step(Staged{Rejected: []uint64{5}})
+	c.Step(Staged{Records: 1, Hash: Hash{4}})
+	if n := c.Waiting(); n != 1 {
+		t.Fatalf("%d wait", n)
+	}
+	want(t, c.Step(Appended{WrongSequence}), ReadOn{4})
+	want(t, c.Step(Record{Seq: 4, Kind: RecordEpoch, Epoch: 2, Prev: Hash{3}, Hash: Hash{9}}),
+		Dropped{true, "epoch 2 has taken over from epoch 1"}, Answer{[]uint64{6}, Refused})
 }

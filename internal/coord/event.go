@@ -92,6 +92,8 @@ type Claim struct{ Epoch uint64 }
 type Compute struct {
 	Step uint64
 	IDs  []uint64
+	// Barrier says that somebody waits for the step: it is logged even if it is empty.
+	Barrier bool
 }
 
 // Execute asks to carry out a command, or what an item of kind Checkpoint is for;

@@ -18,6 +18,7 @@ type world struct {
 	acked  map[uint64]bool
 	txs    map[uint64]bool // which of the items are transactions
 	ckpts  map[uint64]bool // which of the items are of checkpoints
+	walls  map[uint64]int  // of the items that are barriers: how long the log was when they came
 	nonce  uint64
 }
 
@@ -92,7 +93,7 @@ func (w *world) effect(t *rapid.T, n *node) {
 				keep = append(keep, id)
 			}
 		}
-		if len(keep) == 0 && len(e.IDs) > 0 {
+		if len(keep) == 0 && len(e.IDs) > 0 && !e.Barrier {
 			n.feed(Staged{Rejected: rejected})
 			return
 		}
@@ -126,6 +127,9 @@ func (w *world) effect(t *rapid.T, n *node) {
 				t.Fatalf("item %d is answered twice", id)
 			}
 			w.acked[id] = true
+			if at, is := w.walls[id]; is && !slices.ContainsFunc(w.log[at:], func(r logRec) bool { return r.Kind == RecordStep && r.Epoch == n.c.Epoch() }) {
+				t.Fatalf("barrier %d was answered, and no step was committed after it was asked for", id)
+			}
 		}
 	case Wake:
 		n.wake = e.At
@@ -179,7 +183,7 @@ func (w *world) read(n *node) {
 // crashes them, and checks what must hold whatever happens.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := &world{acked: map[uint64]bool{}, txs: map[uint64]bool{}, ckpts: map[uint64]bool{}}
+		w := &world{acked: map[uint64]bool{}, txs: map[uint64]bool{}, ckpts: map[uint64]bool{}, walls: map[uint64]int{}}
 		w.start()
 		for range 10 * rapid.IntRange(1, 100).Draw(t, "length") {
 			w.move(t)
@@ -204,8 +208,11 @@ func (w *world) move(t *rapid.T) {
 		w.append(l.expect, l.recs)
 	case k <= 6 && n.leads && n.c.Waiting() < 10:
 		w.nextID++
-		kind := ItemKind(rapid.IntRange(0, 3).Draw(t, "kind"))
+		kind := ItemKind(rapid.IntRange(0, 4).Draw(t, "kind"))
 		w.txs[w.nextID], w.ckpts[w.nextID] = kind == Tx, kind == Checkpoint
+		if kind == Barrier {
+			w.walls[w.nextID] = len(w.log)
+		}
 		n.feed(Submitted{[]Item{{ID: w.nextID, Kind: kind, Rows: 1}}})
 	case k == 7 && n.leads:
 		n.feed(Due{At: n.now + int64(rapid.IntRange(-5, 5).Draw(t, "due"))*1000})

@@ -35,7 +35,7 @@ func (c *Coord) next() []Effect {
 				c.work.kind = RecordCheckpoint
 			}
 			return append(out, Execute{ID: it.ID})
-		case Tx:
+		case Tx, Barrier:
 			return append(out, c.compute())
 		}
 	}
@@ -78,8 +78,13 @@ func (c *Coord) compute() Effect {
 	w := &work{kind: RecordStep}
 	c.due = NotDue
 	rows := 0
-	for len(c.items) > 0 && c.items[0].Kind == Tx {
+	for len(c.items) > 0 && (c.items[0].Kind == Tx || c.items[0].Kind == Barrier) {
 		it := c.items[0]
+		if it.Kind == Barrier {
+			w.barriers = append(w.barriers, it.ID)
+			c.items = c.items[1:]
+			continue
+		}
 		if len(w.ids) > 0 && rows+it.Rows > c.cfg.StepRows {
 			break
 		}
@@ -88,5 +93,5 @@ func (c *Coord) compute() Effect {
 		c.items = c.items[1:]
 	}
 	c.work = w
-	return Compute{Step: c.step + 1, IDs: w.ids}
+	return Compute{Step: c.step + 1, IDs: w.ids, Barrier: len(w.barriers) > 0}
 }

@@ -283,7 +283,10 @@ func (b *build) run() {
 	if err != nil && b.ctx.Err() != nil {
 		err = canceled(b.ctx)
 	}
-	b.r.answer <- answer{err: err, step: a.step, effect: a.effect}
+	if a.err = err; err != nil && a.step == 0 && b.e.ctx.Err() != nil {
+		a.void = true // it never had its turn: who leads next can make it
+	}
+	b.r.answer <- a
 }
 
 // make fills it, catches up and asks for its turn until it is installed.
@@ -307,7 +310,7 @@ func (b *build) make() (a answer, err error) {
 			return a, b.failed(err)
 		}
 		b.enter(BuildTurn)
-		a, err = b.e.call(b.ctx, b.turn())
+		a, err = b.e.callHere(b.ctx, b.turn())
 		if !errors.Is(err, errFar) {
 			return a, err
 		}

@@ -111,7 +111,8 @@ func (s *Session) sourceNamed(name string) (*catalog.Relation, error) {
 
 // retry puts one row back and waits for the step that holds it.
 func (s *Session) retry(ctx context.Context, row retryRow) error {
-	_, err := s.e.call(ctx, &request{kind: coord.Tx, retry: &row, rows: 1})
+	a, err := s.e.call(ctx, &request{kind: coord.Tx, retry: &row, rows: 1})
+	s.wrote(a.seq)
 	var te *types.Error
 	if !errors.As(err, &te) || te.Code != types.CodeInvalidParameter {
 		return err

@@ -134,15 +134,17 @@ type Engine struct {
 	errors    errorList
 
 	submit  chan *request
-	promote chan promotion     // a standby is to lead
-	look    chan func(*leader) // what wants to see the leader's own state
-	written chan *ckptJob      // a checkpoint's writer is through
-	unread  chan unreadFault   // something that was read beside the leader is damaged
-	aside   aside
-	arrive  chan struct{}      // some source has rows; one pending signal is enough
-	bytes   *semaphore         // of MaxPendingBytes
-	nextReq atomic.Uint64
-	polls   atomic.Bool // there was a source that generates its rows
+	promote chan promotion // a standby is to lead
+	// forwards are transactions of a standby's sessions on their way to the leader.
+	forwards chan *forwarded
+	look     chan func(*leader) // what wants to see the leader's own state
+	written  chan *ckptJob      // a checkpoint's writer is through
+	unread   chan unreadFault   // something that was read beside the leader is damaged
+	aside    aside
+	arrive   chan struct{} // some source has rows; one pending signal is enough
+	bytes    *semaphore    // of MaxPendingBytes
+	nextReq  atomic.Uint64
+	polls    atomic.Bool // there was a source that generates its rows
 
 	ctx    context.Context // ends when the engine closes
 	cancel context.CancelFunc
@@ -157,6 +159,7 @@ type Engine struct {
 	nextPID  int32
 	ended    error // why the pipeline ended; nil while it runs
 	closing  bool
+	yielding bool // nothing new is taken
 
 	lead     *leader       // belongs to the loop
 	store    *ckpt.Store   // of checkpoints, and of state that is not in memory; nil: there is none
@@ -173,6 +176,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	cfg.Manual = nil
 	e, err := open(ctx, cfg)
 	if err == nil {
+		if cfg.Follow {
+			e.startForwarding()
+		}
 		go e.run()
 	}
 	return e, err
@@ -195,7 +201,7 @@ func open(ctx context.Context, cfg Config) (*Engine, error) {
 	setDefaults(&cfg)
 	e := &Engine{
 		recovery: cfg.Recovery, cfg: cfg, logs: cfg.Logs, node: cfg.Node,
-		submit: make(chan *request, MaxPendingTx), promote: make(chan promotion, 1), written: make(chan *ckptJob, 1), unread: make(chan unreadFault, 1), arrive: make(chan struct{}, 1), look: make(chan func(*leader)),
+		submit: make(chan *request, MaxPendingTx), promote: make(chan promotion, 1), forwards: make(chan *forwarded, MaxPendingTx), written: make(chan *ckptJob, 1), unread: make(chan unreadFault, 1), arrive: make(chan struct{}, 1), look: make(chan func(*leader)),
 		bytes: newSemaphore(MaxPendingBytes), done: make(chan struct{}),
 		sources: map[catalog.ID]*source{}, sinks: map[catalog.ID]*sinkState{}, sessions: map[int32]*Session{},
 	}

@@ -514,7 +514,7 @@ func TestBackPressure(t *testing.T) {
 	}
 	// A full queue of the leader holds writers back until ctx ends.
 	e := &Engine{submit: make(chan *request), done: make(chan struct{}), bytes: newSemaphore(10)}
-	if _, err := e.call(ctx, &request{kind: coord.Tx, bytes: 1}); err == nil {
+	if _, err := e.callHere(ctx, &request{kind: coord.Tx, bytes: 1}); err == nil {
 		t.Fatal("a full queue took a request")
 	}
 }

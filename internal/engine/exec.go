@@ -289,7 +289,12 @@ func (s *Session) define(ctx context.Context, p *prepared) (session.Cursor, erro
 	if _, err := pl.PlanDDL(p.stmt, p.text); err != nil { // what is plainly wrong need not bother the leader
 		return nil, err
 	}
+	r.remote = s.remoteDDL(p)
 	a, err := s.e.call(ctx, r)
+	s.wrote(a.seq)
+	if err != nil && !s.e.leads() {
+		err = shifted(err, p.stmt.Pos())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -360,7 +365,8 @@ func (s *Session) flush(ctx context.Context, st sql.Stmt) (session.Cursor, error
 		}
 	}
 	s.e.signalArrival()
-	if _, err := s.e.call(ctx, &request{kind: coord.Flush}); err != nil {
+	a, err := s.e.call(ctx, &request{kind: coord.Flush})
+	if s.wrote(a.seq); err != nil {
 		return nil, err
 	}
 	if _, ok := st.(*sql.Checkpoint); ok {

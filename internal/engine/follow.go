@@ -160,13 +160,3 @@ func (e *Engine) Lead(ctx context.Context) error {
 		return e.Err()
 	}
 }
-
-// Yield ends a leader whose place another one is to take: what was accepted is committed
-// and, if that is quick, a checkpoint is made. Then Done is closed and Err is ErrYielded.
-func (e *Engine) Yield(ctx context.Context) error {
-	return errors.New("not there yet")
-}
-
-// Serve carries out what Leader.Call brought from another node, and returns the answer for
-// it. ErrNotLeader: nothing was done.
-func (e *Engine) Serve(ctx context.Context, req []byte) ([]byte, error) { return nil, ErrNotLeader }

@@ -117,8 +117,11 @@ func (b *bench) reaches(step uint64) {
 // sameAs holds all rows that two engines show at a step of both against each other.
 func (b *bench) sameAs(other *bench) {
 	b.Helper()
-	b.reaches(other.e.Snapshot().Step)
-	other.reaches(b.e.Snapshot().Step)
+	for _, w := range [][2]*bench{{b, other}, {other, b}} {
+		if seq := w[1].e.Snapshot().Seq; w[0].e.role() == RoleStandby && !w[0].e.waitFor(b.Context(), seq, 20*time.Second) {
+			b.Fatalf("record %d does not come, %v", seq, w[0].e.Err())
+		}
+	}
 	x, y := b.e.Snapshot(), other.e.Snapshot()
 	if x.Step != y.Step {
 		b.Fatalf("steps %d and %d", x.Step, y.Step)

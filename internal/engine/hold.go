@@ -9,6 +9,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/ckpt"
+	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/fabric"
 	"github.com/tidemill/tidemill/internal/types"
 )
@@ -45,7 +46,7 @@ func (e *Engine) Hold(ctx context.Context) (*Held, error) {
 	if e.store == nil {
 		return nil, &types.Error{Code: types.CodeFeature, Message: "a pipeline without checkpoints cannot be backed up"}
 	}
-	if err := e.checkpoint(ctx); err != nil {
+	if _, err := e.callHere(ctx, &request{kind: coord.Checkpoint, statement: true, leave: ctx}); err != nil {
 		return nil, err
 	}
 	h := &Held{Files: e.cfg.Checkpoint.FS}

@@ -89,6 +89,7 @@ type request struct {
 	plan   func(*catalog.Catalog) (catalog.Command, error)
 	answer chan answer // of capacity 1
 	last   bool        // nothing comes after it: the engine closes
+	yields bool        // of the last: another node goes on
 
 	// build is what the command is to install; attempts is how often one was begun for it.
 	build    *build
@@ -98,6 +99,8 @@ type request struct {
 	// record is about.
 	statement bool
 	job       *ckptJob
+	// remote says what a standby sends to the leader in its place, of a command.
+	remote *wire.Call
 	// leave, if not nil, ends the wait for the answer, whose outcome may be left open.
 	leave context.Context
 }
@@ -106,8 +109,12 @@ type request struct {
 type answer struct {
 	err    error
 	step   uint64 // that holds it
+	seq    uint64 // Seq of the snapshot that does, or of that on which an error is true
 	effect catalog.Effect
-	void   bool // of an error: it was not carried out and will not be
+	// void says of an error that the request was not carried out and will not be, because
+	// the engine does not lead any more.
+	void    bool
+	receipt *wire.CallReceipt // of rows that another node brought
 }
 
 // run is the leader loop, and before it that of a standby.
@@ -121,6 +128,8 @@ func (e *Engine) run() {
 	}
 	var poll *time.Ticker // once there is a source that generates its rows
 	var polls <-chan time.Time
+	beats := l.beats()
+	defer beats.Stop()
 	l.begin()
 	for l.leads() {
 		if poll == nil && e.polls.Load() {
@@ -137,6 +146,8 @@ func (e *Engine) run() {
 			fn(l)
 		case <-polls:
 			l.poll()
+		case <-beats.C:
+			l.beat()
 		case <-l.wake.C:
 			l.wakeUp()
 		case <-l.unstall:
@@ -175,6 +186,8 @@ var alwaysReady = func() <-chan struct{} {
 func (l *leader) finish() {
 	err := l.failure
 	switch {
+	case err == nil && l.closing != nil && l.closing.yields:
+		err = ErrYielded
 	case err == nil && (l.closing != nil || l.e.ctx.Err() != nil):
 		err = errClosed()
 	case err == nil && l.coord.Role() == coord.Fenced:
@@ -201,7 +214,7 @@ func (l *leader) finish() {
 		l.e.bytes.give(r.bytes)
 		r.bytes = 0
 		select {
-		case r.answer <- answer{err: err}:
+		case r.answer <- answer{err: err, void: true}:
 		default:
 		}
 	}
@@ -474,7 +487,7 @@ func (l *leader) answers(a coord.Answer) {
 		delete(l.requests, id)
 		l.e.bytes.give(r.bytes)
 		r.bytes = 0
-		ans := answer{step: l.coord.CommittedStep()}
+		ans := answer{step: l.coord.CommittedStep(), seq: l.e.Snapshot().Seq}
 		switch {
 		case a.Outcome == coord.Done || a.Outcome == coord.Rejected:
 			if known, ok := l.outcomes[id]; ok {
@@ -488,6 +501,7 @@ func (l *leader) answers(a coord.Answer) {
 		default:
 			ans.err = &types.Error{Code: "57P04", Message: "the pipeline does not take writes any more", Detail: l.coord.Reason()}
 		}
+		ans.void = a.Outcome == coord.Refused
 		r.answer <- ans
 	}
 }
@@ -524,9 +538,10 @@ func (l *leader) publishSnapshot() {
 			marks[id] = m
 		}
 	}
+	last, _ := l.coord.Last()
 	snap := &Snapshot{
-		marks: marks,
-		Step:  l.coord.CommittedStep(), Now: l.now, Catalog: l.cat, rels: l.snaps,
+		marks: marks, Seq: last,
+		Step: l.coord.CommittedStep(), Now: l.now, Catalog: l.cat, rels: l.snaps,
 		stale: maps.Clone(l.stale), positions: maps.Clone(l.positions), skipped: l.skipped, sources: sources, rings: l.rings, held: l.held,
 	}
 	l.noteEvents(snap)
@@ -534,43 +549,54 @@ func (l *leader) publishSnapshot() {
 	l.e.published.send()
 }
 
-// call gives r to the leader and waits for the answer. ctx ends the waiting for a
-// place in the queue; once r is queued its outcome is waited for, unless it may be
-// left open.
-func (e *Engine) call(ctx context.Context, r *request) (answer, error) {
+// callHere gives r to the leader of this engine and waits for the answer. ctx ends the
+// waiting for a place in the queue; once r is queued its outcome is waited for, unless it
+// may be left open.
+func (e *Engine) callHere(ctx context.Context, r *request) (answer, error) {
+	if void, err := e.submitHere(ctx, r); err != nil {
+		return answer{err: err, void: void}, err
+	}
+	return e.await(r)
+}
+
+// submitHere puts r into the leader's queue. If it is not, void says that it is because
+// the engine has ended.
+func (e *Engine) submitHere(ctx context.Context, r *request) (void bool, err error) {
 	r.id = e.nextReq.Add(1)
 	r.answer = make(chan answer, 1)
 	if r.kind == coord.Tx || r.kind == coord.DDL && !r.frees {
 		if err := e.room(); err != nil {
-			return answer{}, err
+			return false, err
 		}
 	}
 	if r.bytes > 0 {
 		if err := e.bytes.take(ctx, r.bytes); err != nil {
-			return answer{}, canceled(ctx)
+			return false, canceled(ctx)
 		}
 	}
-	refuse := func(err error) (answer, error) {
+	refuse := func(void bool, err error) (bool, error) {
 		e.bytes.give(r.bytes)
-		return answer{}, err
+		return void, err
 	}
 	e.mu.Lock()
-	closing, ended := e.closing, e.ended
+	closing, ended, yielding := e.closing, e.ended, e.yielding
 	e.mu.Unlock()
-	if ended != nil {
-		return refuse(ended)
-	}
-	if closing {
-		return refuse(errClosed())
+	switch {
+	case ended != nil:
+		return refuse(true, ended)
+	case closing:
+		return refuse(true, errClosed())
+	case yielding:
+		return refuse(true, ErrYielded)
 	}
 	select {
 	case e.submit <- r:
 	case <-ctx.Done():
-		return refuse(canceled(ctx))
+		return refuse(false, canceled(ctx))
 	case <-e.done:
-		return refuse(e.Err())
+		return refuse(true, e.Err())
 	}
-	return e.await(r)
+	return false, nil
 }
 
 // canceled is the error of a statement whose context has ended: the cause that its

@@ -154,7 +154,8 @@ func (e *Engine) late(r *request) (answer, error) {
 	case a := <-r.answer:
 		return a, a.err
 	default:
-		return answer{}, e.Err()
+		err := e.Err() // the loop has not seen it
+		return answer{err: err, void: true}, err
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/connector"
 	"github.com/tidemill/tidemill/internal/types"
+	"github.com/tidemill/tidemill/internal/wire"
 )
 
 // Delivery is a request that brings records to a source.
@@ -35,6 +36,18 @@ type Receipt struct {
 // durable. A request with a name may be sent again after any error, and after none:
 // it is taken once.
 func (e *Engine) Receive(ctx context.Context, d Delivery) (Receipt, error) {
+	a, err := e.anywhere(ctx, func() (answer, error) {
+		r, err := e.receiveHere(ctx, d)
+		return answer{receipt: (*wire.CallReceipt)(&r)}, err
+	}, func() (answer, error) { return e.receiveThere(ctx, d) })
+	if a.receipt == nil {
+		return Receipt{}, err
+	}
+	return Receipt(*a.receipt), err
+}
+
+// receiveHere is Receive on the node that leads.
+func (e *Engine) receiveHere(ctx context.Context, d Delivery) (Receipt, error) {
 	snap := e.Snapshot()
 	def, err := snap.Catalog.Resolve([]string{catalog.PublicSchema}, d.Schema, d.Name)
 	if err != nil {

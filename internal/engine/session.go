@@ -32,7 +32,8 @@ type Session struct {
 	bracket  bool // between Begin and End
 	prepared map[string]*session.Statement
 	cursors  map[string]*declared
-	inExec   int // depth of EXECUTE
+	inExec   int    // depth of EXECUTE
+	after    uint64 // the position in the log of what it wrote last
 	started  time.Time
 }
 
@@ -307,12 +308,13 @@ func (t *tx) add(ch *change) error {
 func (s *Session) commit(ctx context.Context) error {
 	t := s.tx
 	defer s.rollback()
-	_, err := s.e.commit(ctx, t.changes)
+	seq, err := s.e.commit(ctx, t.changes)
 	for n := 0; err != nil && !t.explicit && n < maxRetries && s.again(err, t); n++ {
 		if t, err = s.rerun(ctx, t); err == nil {
-			_, err = s.e.commit(ctx, t.changes)
+			seq, err = s.e.commit(ctx, t.changes)
 		}
 	}
+	s.wrote(seq)
 	return err
 }
 
@@ -404,7 +406,11 @@ func (s *Session) Execute(ctx context.Context, st *session.Statement, args []typ
 		return nil, canceled(ctx)
 	}
 	alone := s.tx == nil && !s.bracket // the statement is a transaction of its own
-	cur, err := s.execute(ctx, p, args)
+	var cur session.Cursor
+	err := s.ready(ctx, st.Stmt)
+	if err == nil {
+		cur, err = s.execute(ctx, p, args)
+	}
 	if err == nil && alone && s.tx != nil && !s.tx.explicit {
 		if err = s.commit(ctx); err != nil && cur != nil {
 			cur.Close()

@@ -9,8 +9,11 @@ import (
 // Snapshot is the whole pipeline at one committed step. It never changes and may
 // be kept as long as somebody reads it.
 type Snapshot struct {
-	Step    uint64
-	Now     int64 // logical time of the step
+	Step uint64
+	Now  int64 // logical time of the step
+	// Seq is the position in the log of the last record that is part of it: commands have
+	// one and make no step.
+	Seq     uint64
 	Catalog *catalog.Catalog
 	// rels holds the rows of tables and materialized views, and of indexes in their
 	// own order.

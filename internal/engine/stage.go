@@ -83,7 +83,7 @@ func (l *leader) stageStep(c coord.Compute) {
 		l.fail(err)
 		return
 	}
-	if len(ids) == 0 && len(s.taken) == 0 && c.Step > 1 && l.nextStep() > now {
+	if len(ids) == 0 && len(s.taken) == 0 && c.Step > 1 && l.nextStep() > now && !c.Barrier {
 		l.feed(coord.Staged{Rejected: rejected, Taken: units})
 		return
 	}

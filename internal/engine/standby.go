@@ -335,6 +335,9 @@ func (l *leader) readToEnd(ctx context.Context) error {
 		}
 		return failed
 	})
+	if err == nil {
+		err = ctx.Err()
+	}
 	if l.follows.hidden > 0 && l.coord.Role() != coord.Failed {
 		l.show()
 	}

@@ -348,8 +348,21 @@ func errTooLarge() error {
 }
 
 // commit gives a transaction's changes to the leader and waits until they are in a
-// step. It returns the step.
+// step. It returns the position in the log up to which they can be seen.
 func (e *Engine) commit(ctx context.Context, changes map[catalog.ID]*batch.Batch) (uint64, error) {
+	r, err := newTx(changes)
+	if err != nil {
+		return 0, err
+	}
+	if len(r.changes) == 0 {
+		return e.Snapshot().Seq, nil
+	}
+	a, err := e.call(ctx, r)
+	return a.seq, err
+}
+
+// newTx is the request of a transaction.
+func newTx(changes map[catalog.ID]*batch.Batch) (*request, error) {
 	r := &request{kind: coord.Tx}
 	for id, b := range changes {
 		if b.Len() > 0 {
@@ -358,23 +371,19 @@ func (e *Engine) commit(ctx context.Context, changes map[catalog.ID]*batch.Batch
 			r.rows += b.Len()
 		}
 	}
-	if len(r.changes) == 0 {
-		return e.Snapshot().Step, nil
-	}
 	for _, c := range r.changes {
 		for i := range c.rows.N {
 			if n := rowSize(c.rows, i); n > MaxRowBytes {
-				return 0, &types.Error{Code: "54000", Message: fmt.Sprintf("row is too large: %d bytes, at most %d", n, MaxRowBytes)}
+				return nil, &types.Error{Code: "54000", Message: fmt.Sprintf("row is too large: %d bytes, at most %d", n, MaxRowBytes)}
 			}
 		}
 	}
 	if r.bytes > MaxTxBytes {
-		return 0, errTooLarge()
+		return nil, errTooLarge()
 	}
 	r.rows = max(r.rows, int(r.bytes/rowBytes))
 	sortBy(r.changes, func(c tableChange) catalog.ID { return c.table })
-	a, err := e.call(ctx, r)
-	return a.step, err
+	return r, nil
 }
 
 var _ session.Cursor = (*rowsCursor)(nil)
