@@ -110,6 +110,7 @@ type Fabric struct {
 	internal *nats.Conn // our own account
 	clients  *nats.Conn // the account of clients
 	system   *nats.Conn // the servers' account; nil without a cluster
+	rpc      *rpc
 	js       jetstream.JetStream
 	clientJS jetstream.JetStream
 
@@ -216,6 +217,9 @@ func (f *Fabric) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if f.clients, err = f.connect(userOwn, secret, nats.ReconnectHandler(func(*nats.Conn) { f.relink(ctx, &f.outlink) })); err != nil {
+		return err
+	}
+	if f.rpc, err = startRPC(f); err != nil {
 		return err
 	}
 	if cfg.Cluster != nil {
