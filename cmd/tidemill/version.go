@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tidemill/tidemill/internal/failpoint"
 )
 
 // version is the release; a build may set it with -ldflags "-X main.version=...".
@@ -31,6 +33,9 @@ func versionLine() string {
 				line += " (" + s.Value[:12] + ")"
 			}
 		}
+	}
+	if failpoint.Enabled {
+		line += " failpoints"
 	}
 	return fmt.Sprintf("%s %s %s/%s", line, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

@@ -216,20 +216,42 @@ func (c *cages) space(node int, free int64) (err error) {
 			}
 			return
 		}
-		var st syscall.Statfs_t
-		if err = syscall.Statfs(n.dir, &st); err != nil {
-			return
-		}
-		var f *os.File
-		if f, err = os.Create(path); err != nil {
-			return
-		}
-		if size := int64(st.Bavail)*st.Bsize - free; size > 0 {
-			err = syscall.Fallocate(int(f.Fd()), 0, 0, size)
-		}
-		err = errors.Join(err, f.Close())
+		err = fill(n.dir, path, free)
 	})
 	return err
+}
+
+// fillPiece is how much a disk is filled by at once, at first.
+const fillPiece = 64 << 20
+
+// fill writes a file as large as leaves free bytes on the disk. Others write meanwhile.
+func fill(dir, path string, free int64) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var st syscall.Statfs_t
+	size := int64(0)
+	for piece := int64(fillPiece); piece >= 4096; {
+		if err := syscall.Statfs(dir, &st); err != nil {
+			return err
+		}
+		if int64(st.Bavail)*st.Bsize-free < piece {
+			piece /= 2
+			continue
+		}
+		err := syscall.Fallocate(int(f.Fd()), 0, size, piece)
+		switch {
+		case err == nil:
+			size += piece
+		case errors.Is(err, syscall.ENOSPC):
+			piece /= 2
+		case !errors.Is(err, syscall.EINTR):
+			return os.NewSyscallError("fallocate", err)
+		}
+	}
+	return nil
 }
 
 // save copies what is on the nodes' disks to where everybody sees it.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tidemill/tidemill/internal/engine"
+	"github.com/tidemill/tidemill/internal/failpoint"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/types"
 )
@@ -95,7 +96,7 @@ func (n *Node) openPipeline(ctx context.Context) (*engine.Engine, error) {
 	return engine.Open(ctx, engine.Config{
 		Fabric: n.fabric, Name: Database, Workers: n.cfg.Workers, QueryBytes: n.cfg.QueryMemoryMB << 20, MemoryBytes: memory,
 		Connectors: connectors(), Virtual: newVirtual(n.cfg.Version), Logger: slog.New(logHandler{n.cfg.Logf, nil}),
-		Recovery: n.pipeline.recovery, Checkpoint: engine.CheckpointConfig{FS: n.files, Interval: n.cfg.CheckpointInterval}, Fill: n.cfg.Fill,
+		Recovery: n.pipeline.recovery, Checkpoint: engine.CheckpointConfig{FS: n.files, Interval: n.cfg.CheckpointInterval}, Fill: n.cfg.Fill, Clock: failpoint.Clock(),
 	})
 }
 
