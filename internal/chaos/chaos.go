@@ -34,7 +34,8 @@ type Config struct {
 	// Workload is statements of the user's own, which are run in place of the built-in workload; see
 	// ParseWorkload. Empty: the built-in one.
 	Workload string
-	// Keep says that the data is looked at later: what is on disks that end with the run is copied.
+	// Keep says that the data is looked at later: what is on disks that end with the run is copied
+	// to Dir/NAME-disk. It is in any case when something was found.
 	Keep bool
 	Log  func(format string, args ...any) // nil: nothing is told
 }
@@ -96,6 +97,9 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if cfg.Duration < MinDuration {
 		return nil, fmt.Errorf("a run of %v: want at least %v", cfg.Duration, MinDuration)
 	}
+	if cfg.Nodes < 1 || cfg.Nodes > devcluster.MaxNodes {
+		return nil, fmt.Errorf("a cluster of %d nodes: want 1 to %d", cfg.Nodes, devcluster.MaxNodes)
+	}
 	if err := emptyDir(cfg.Dir); err != nil {
 		return nil, err
 	}
@@ -128,7 +132,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c, ok := r.net.(*cages); ok && cfg.Keep {
+	if c, ok := r.net.(*cages); ok && (cfg.Keep || report.Failed()) {
 		_ = r.cluster.StopAll()
 		if err := c.save(func(i int) string { return filepath.Join(cfg.Dir, devcluster.Name(i)+"-disk") }); err != nil {
 			return report, err
