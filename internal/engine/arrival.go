@@ -32,7 +32,7 @@ func (l *leader) arrivals() {
 
 // poll asks the sources that generate their rows for new ones.
 func (l *leader) poll() {
-	if !l.e.polls.Load() || l.e.room() != nil {
+	if !l.e.polls.Load() || l.e.quiet.Load() || l.e.room() != nil {
 		return
 	}
 	now := l.e.micros()

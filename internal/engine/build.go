@@ -12,6 +12,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
+	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
@@ -62,10 +63,12 @@ type build struct {
 	circuit *worker.Circuit // nil: of an index, or it was given away
 	rows    *content        // nil: likewise
 	inputs  []buildInput
-	step    uint64 // all up to it is in
-	now     int64  // logical time of the beginning
-	held    int64  // by the views that are there
-	left    int    // turns that it may still have
+	step    uint64          // all up to it is in
+	now     int64           // logical time of the beginning
+	held    int64           // by the views that are there
+	left    int             // turns that it may still have
+	old     *state.Snapshot // of a view that is built anew: its rows until then
+	err     error           // why it could not be made, unless the leader said so
 
 	since time.Time
 	total int64 // rows that the inputs had
@@ -194,9 +197,7 @@ func (b *build) prepare(l *leader, spec *flow.Spec) error {
 	if err != nil {
 		return err
 	}
-	last, _ := l.coord.Last()
-	l.built++
-	if b.circuit, err = l.work.Build(b.def.Key(), spec, flow.Options{Owner: 1<<63 | last<<16 | l.built&0xffff}); err != nil {
+	if b.circuit, err = l.work.Build(b.def.Key(), spec, flow.Options{Owner: l.owner()}); err != nil {
 		return err
 	}
 	b.circuit.Bound(room, func() bool { return b.ctx.Err() != nil })
@@ -205,15 +206,19 @@ func (b *build) prepare(l *leader, spec *flow.Spec) error {
 	return nil
 }
 
+// owner tells a circuit's records apart from those of all others.
+func (l *leader) owner() uint64 {
+	last, _ := l.coord.Last()
+	l.built++
+	return 1<<63 | last<<16 | l.built&0xffff
+}
+
 func (b *build) enter(phase string) { b.phase.Store(&phase) }
 
 // addBuild makes b known. Nothing that it reads is trimmed from here on.
 func (e *Engine) addBuild(b *build) error {
 	e.mu.Lock()
 	full := len(e.builds) >= MaxBuilds
-	if !full {
-		e.builds = append(e.builds, b)
-	}
 	e.mu.Unlock()
 	if full {
 		b.discard()
@@ -221,10 +226,18 @@ func (e *Engine) addBuild(b *build) error {
 		return &types.Error{Code: "53400", Message: fmt.Sprintf("%s was not made: %d others are being made", b.def.Describe(), MaxBuilds),
 			Hint: "SELECT * FROM tidemill.builds tells how far they are."}
 	}
+	e.hold(b)
+	return nil
+}
+
+// hold lists b among what is being made.
+func (e *Engine) hold(b *build) {
 	for _, in := range b.inputs {
 		in.ring.holds.Add(1)
 	}
-	return nil
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.builds = append(e.builds, b)
 }
 
 // removeBuild ends what addBuild began.
@@ -269,8 +282,14 @@ func (b *build) discard() {
 func (b *build) run() {
 	defer b.end()
 	a, err := b.make()
+	if b.old != nil && b.err != nil { // the leader is to know
+		_, _ = b.e.call(b.ctx, b.turn())
+	}
 	b.discard()
 	b.e.removeBuild(b)
+	if b.old != nil {
+		return
+	}
 	if errors.Is(err, errAgain) {
 		b.r.attempts++
 		select {
@@ -299,15 +318,23 @@ func (b *build) make() (a answer, err error) {
 			} else {
 				err = &worker.PanicError{Circuit: b.def.Key(), Value: v, Stack: debug.Stack()}
 			}
+			b.err = err
 		}
 	}()
 	if err := b.fill(); err != nil {
-		return a, b.failed(err)
+		b.err = b.failed(err)
+		return a, b.err
+	}
+	if b.old != nil { // from here on the rows are what takes the old ones to the new
+		if b.err = b.rows.take(b.old); b.err != nil {
+			return a, b.err
+		}
 	}
 	for {
 		b.enter(BuildCatchUp)
 		if err := b.catchUp(); err != nil {
-			return a, b.failed(err)
+			b.err = b.failed(err)
+			return a, b.err
 		}
 		b.enter(BuildTurn)
 		a, err = b.e.callHere(b.ctx, b.turn())
@@ -394,22 +421,34 @@ func (b *build) breathe() error {
 func (b *build) catchUp() error {
 	for range maxRounds {
 		snap := b.e.Snapshot()
-		if b.circuit != nil {
-			for _, in := range b.inputs {
-				b.circuit.SetMarks(in.key, snap.Marks(in.id))
-			}
-		}
+		b.setMarks(func(key string) []int64 {
+			id, _ := catalog.ParseKey(key)
+			return snap.Marks(id)
+		})
 		before := b.done.Load()
 		err := b.take(snap.Step, snap.Now, func(push func(string, *batch.Batch) error) error { return b.changes(snap.Step, push) })
 		if err != nil {
 			return err
 		}
 		b.step = snap.Step
+		if b.old != nil || b.def.Kind == catalog.Sink {
+			b.rows.rows.Compact() // they are read in the turn
+		}
 		if b.done.Load()-before <= nearRows {
 			return nil
 		}
 	}
 	return nil
+}
+
+// setMarks sets the marks of the inputs at the end of what is taken next.
+func (b *build) setMarks(marks func(key string) []int64) {
+	if b.circuit == nil {
+		return
+	}
+	for _, in := range b.inputs {
+		b.circuit.SetMarks(in.key, marks(in.key))
+	}
 }
 
 // changes hands out what the inputs changed in the steps after b.step up to one.
@@ -436,6 +475,9 @@ func (b *build) changes(until uint64, push func(string, *batch.Batch) error) err
 
 // turn asks the leader to install it.
 func (b *build) turn() *request {
+	if b.old != nil {
+		return &request{kind: coord.Tx, rebuild: b, rows: b.e.cfg.StepRows} // so many that it has a step of its own
+	}
 	return &request{kind: b.r.kind, ctx: b.ctx, plan: b.r.plan, build: b}
 }
 
@@ -459,11 +501,7 @@ func (l *leader) finishBuild(b *build, cmd catalog.Command, now int64) (*stagedD
 	if b.rowsLeft(step) > maxLeft && b.left > 0 {
 		return nil, errFar
 	}
-	if b.circuit != nil {
-		for _, in := range b.inputs {
-			b.circuit.SetMarks(in.key, l.work.Marks(in.key))
-		}
-	}
+	b.setMarks(l.work.Marks)
 	if err := b.take(step, now, func(push func(string, *batch.Batch) error) error { return b.changes(step, push) }); err != nil {
 		return nil, b.failed(err)
 	}

@@ -37,6 +37,15 @@ func (l *leader) admit(ids []uint64, s *staged, now int64) (ok, rejected []uint6
 			}
 			continue
 		}
+		if r.rebuild != nil {
+			if err := l.admitRebuild(r.rebuild, s, now); err != nil {
+				l.outcomes[id] = answer{err: err}
+				rejected = append(rejected, id)
+			} else {
+				ok = append(ok, id)
+			}
+			continue
+		}
 		err := l.full(r.changes)
 		if err == nil {
 			err = a.check(r.changes)

@@ -21,6 +21,8 @@ type checkpointHead struct {
 	Errors  []RowError               // oldest first
 	ErrorsN int64                    // how many there were in all
 	Skipped *skippedRows             `json:",omitempty"`
+	// Frozen are the views that are not computed: the step that their rows are of.
+	Frozen map[catalog.ID]uint64 `json:",omitempty"`
 }
 
 // sourceHead is what is known of a source besides where its log stands.
@@ -42,7 +44,7 @@ type tableHead struct {
 
 // saveHead takes what the engine itself holds.
 func (l *leader) saveHead() *checkpointHead {
-	h := &checkpointHead{Format: 1, Skipped: l.skipped, Now: l.now, Sources: map[catalog.ID]sourceHead{}, Tables: map[catalog.ID]tableHead{}}
+	h := &checkpointHead{Format: 1, Frozen: l.frozenSteps(), Skipped: l.skipped, Now: l.now, Sources: map[catalog.ID]sourceHead{}, Tables: map[catalog.ID]tableHead{}}
 	for _, s := range l.e.sourceList() {
 		h.Sources[s.id] = sourceHead{Start: s.start, Position: l.positions[s.id], Read: l.historyRead[s.id], Trims: s.trims.Load()}
 	}

@@ -213,6 +213,9 @@ func (e *Engine) pace() func(int) {
 		if free.Before(now) {
 			free = now
 		}
+		if e.quiet.Load() {
+			return // nothing else is written any more
+		}
 		free = free.Add(time.Duration(float64(n) / float64(rate) * float64(time.Second)))
 		if wait := free.Sub(now); wait > time.Millisecond {
 			e.sleep(e.ctx, wait)

@@ -75,12 +75,22 @@ func (c *content) give(l *leader, rel *relation, step uint64) error {
 
 // less returns what takes the old rows of the relation to those gathered, sealed.
 func (c *content) less(old *state.Snapshot) (*batch.Batch, error) {
-	if err := old.Blocks(func(b *batch.Batch) error {
-		c.rows.AppendSealed(withdrawn(b))
-		return nil
-	}); err != nil {
+	if err := c.take(old); err != nil {
 		return nil, err
 	}
+	return c.sum()
+}
+
+// take takes rows away from those gathered.
+func (c *content) take(old *state.Snapshot) error {
+	return old.Blocks(func(b *batch.Batch) error {
+		c.rows.AppendSealed(withdrawn(b))
+		return nil
+	})
+}
+
+// sum returns what is gathered as one change, sealed.
+func (c *content) sum() (*batch.Batch, error) {
 	bu := batch.NewBuilder(c.def.Types())
 	err := c.rows.Snapshot().Merged(func(b *batch.Batch) error {
 		bu.AppendBatch(b)

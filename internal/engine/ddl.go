@@ -449,4 +449,5 @@ func (l *leader) remove(ctx context.Context, def *catalog.Relation, live bool) {
 	}
 	delete(l.rels, def.ID)
 	delete(l.stale, def.ID)
+	delete(l.frozen, def.ID)
 }

@@ -145,6 +145,7 @@ type Engine struct {
 	bytes    *semaphore    // of MaxPendingBytes
 	nextReq  atomic.Uint64
 	polls    atomic.Bool // there was a source that generates its rows
+	quiet    atomic.Bool // it closes: sources rest
 
 	ctx    context.Context // ends when the engine closes
 	cancel context.CancelFunc
@@ -154,7 +155,8 @@ type Engine struct {
 	mu       sync.Mutex
 	sources  map[catalog.ID]*source
 	sinks    map[catalog.ID]*sinkState
-	builds   []*build // what is being made beside the steps, the oldest first
+	builds   []*build            // what is being made beside the steps, the oldest first
+	thawed   map[catalog.ID]bool // while it is opened: views that may not be frozen; see thawError
 	sessions map[int32]*Session
 	nextPID  int32
 	ended    error // why the pipeline ended; nil while it runs
@@ -335,6 +337,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.closing = true
 	e.mu.Unlock()
 	if first {
+		e.lastCheckpoint(ctx)
 		// Everything accepted before this request is committed when it is answered.
 		r := &request{kind: coord.Flush, answer: make(chan answer, 1), last: true}
 		select {
@@ -353,6 +356,44 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.aux.Wait()
 	e.closeStore()
 	return nil
+}
+
+// closeTimeout bounds how long Close waits for a last checkpoint.
+const closeTimeout = time.Minute
+
+// lastCheckpoint makes a checkpoint that no step is behind: sources rest from here on. The
+// next start, also that of another version of the program, has nothing to compute again.
+func (e *Engine) lastCheckpoint(ctx context.Context) {
+	if e.store == nil || e.cfg.Checkpoint.Interval < 0 || e.cfg.Manual != nil || e.role() != RoleLeader {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	e.quiet.Store(true)
+	e.inspect(ctx, func(*leader) {
+		for _, s := range e.sourceList() {
+			if s.stop != nil {
+				s.stop()
+			}
+		}
+	})
+	for _, r := range []*request{{kind: coord.Flush}, {kind: coord.Checkpoint, statement: true}} {
+		r.id, r.answer = e.nextReq.Add(1), make(chan answer, 1)
+		select {
+		case e.submit <- r:
+		case <-ctx.Done():
+			return
+		case <-e.done:
+			return
+		}
+		select {
+		case <-r.answer:
+		case <-ctx.Done():
+			return
+		case <-e.done:
+			return
+		}
+	}
 }
 
 // errClosed is what clients of a pipeline that shuts down get.

@@ -182,6 +182,7 @@ func (s *Session) selectRows(ctx context.Context, q *plan.Query, args []types.Va
 		s.tx.snap = s.e.Snapshot()
 	}
 	env := s.env(args)
+	s.warnOld(env.snap, queryInputs(q))
 	b, err := env.query(ctx, q)
 	if err != nil {
 		return nil, err

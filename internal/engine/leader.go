@@ -49,6 +49,8 @@ type leader struct {
 	stale       map[catalog.ID]string // views that change no more, and why
 	reserved    catalog.ID            // the greatest ID that was set aside for what is being made; 0: none
 	built       uint64                // builds begun
+	frozen      map[catalog.ID]*frozenView
+	rebuilding  *build // of the frozen view whose turn it is
 
 	requests  map[uint64]*request
 	staged    *staged
@@ -94,6 +96,7 @@ type request struct {
 	// build is what the command is to install; attempts is how often one was begun for it.
 	build    *build
 	attempts int
+	rebuild  *build // is to be part of the step, instead of changes
 
 	// Of kind Checkpoint: statement says that a client asked for one, job is what its
 	// record is about.
@@ -523,6 +526,7 @@ func (l *leader) publish() {
 		l.installDDL(l.e.ctx, s.ddl, true)
 	}
 	l.publishSnapshot()
+	l.nextRebuild()
 	l.e.metrics.PublishTime.observe(time.Since(start))
 	l.volumeGrew(s.bytes())
 }
@@ -542,7 +546,7 @@ func (l *leader) publishSnapshot() {
 	snap := &Snapshot{
 		marks: marks, Seq: last,
 		Step: l.coord.CommittedStep(), Now: l.now, Catalog: l.cat, rels: l.snaps,
-		stale: maps.Clone(l.stale), positions: maps.Clone(l.positions), skipped: l.skipped, sources: sources, rings: l.rings, held: l.held,
+		stale: maps.Clone(l.stale), frozen: l.frozenSteps(), positions: maps.Clone(l.positions), skipped: l.skipped, sources: sources, rings: l.rings, held: l.held,
 	}
 	l.noteEvents(snap)
 	l.e.snap.Store(snap)

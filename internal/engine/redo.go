@@ -59,7 +59,7 @@ func (e *Engine) recoverAnew(ctx context.Context, entries []ckpt.Entry, damaged 
 			if !noted {
 				break
 			}
-			if why = e.recoverFrom(ctx, c, tail, first); why == nil {
+			if why = e.recoverThawed(ctx, c, tail, first); why == nil {
 				e.lead.keepOlder(entries[i+1:], tail)
 				return true, nil
 			}

@@ -63,6 +63,7 @@ func TestDamageThatBothCheckpointsShare(t *testing.T) {
 	if tries != 2 {
 		t.Errorf("%d starts did not do; one from each checkpoint should not", tries)
 	}
+	b.rebuilt()
 	c.want(`SELECT * FROM w`, "5000, 12507500")
 	c.want(`SELECT * FROM v WHERE k = 77`, "77, 2, 78")
 	c.exec(`CHECKPOINT; INSERT INTO other VALUES (2); CHECKPOINT`)

@@ -78,6 +78,7 @@ func (l *leader) takeOver(ctx context.Context) error {
 	l.e.startConnectors(l)
 	l.startCheckpoints()
 	l.readUnread()
+	l.nextRebuild()
 	l.e.recovery.ready(l.coord.CommittedStep())
 	return nil
 }
@@ -251,6 +252,9 @@ func (l *leader) replayStep(ctx context.Context, rec *wire.Step) error {
 		if !l.skip[r.Source] {
 			s.retried = append(s.retried, r)
 		}
+	}
+	if err := l.replayRebuilt(ctx, rec, s); err != nil {
+		return err
 	}
 	if err := l.compute(s); err != nil {
 		return l.replayFailed(rec, s, err)

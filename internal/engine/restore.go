@@ -52,7 +52,7 @@ func (e *Engine) recover(ctx context.Context) error {
 	var failed error // of the newest that could not be used
 	damaged := map[ckpt.Hash]error{}
 	for i, c := range entries {
-		err := e.recoverFrom(ctx, c, tail, first)
+		err := e.recoverThawed(ctx, c, tail, first)
 		if err == nil {
 			e.lead.keepOlder(entries[i+1:], tail)
 			return nil
@@ -174,6 +174,21 @@ func usable(c ckpt.Entry, pipeline string, tail *logTail, first uint64) error {
 // errNotComplete says that a checkpoint's record is not in the log: it was not complete
 // when the node stopped.
 var errNotComplete = errors.New("the log does not name it")
+
+// recoverThawed is recoverFrom, again without freezing what was changed behind the
+// checkpoint.
+func (e *Engine) recoverThawed(ctx context.Context, c ckpt.Entry, tail *logTail, first uint64) error {
+	e.thawed = map[catalog.ID]bool{}
+	for n := 1; ; n++ {
+		err := e.recoverFrom(ctx, c, tail, first)
+		var thaw *thawError
+		if !errors.As(err, &thaw) || n == maxThaws || ctx.Err() != nil {
+			return err
+		}
+		e.thawed[thaw.view] = true
+		e.forget()
+	}
+}
 
 // recoverFrom brings up a leader from one checkpoint.
 func (e *Engine) recoverFrom(ctx context.Context, c ckpt.Entry, tail *logTail, first uint64) (failed error) {
@@ -438,6 +453,9 @@ func (r *restorer) view(ctx context.Context, rel *relation) (err error) {
 		why = errors.New("the checkpoint has no state of it")
 	}
 	if why != nil {
+		if r.freeze(ctx, rel, spec, why) {
+			return nil
+		}
 		return r.rebuild(ctx, rel, spec, why)
 	}
 	image, err := r.image(objectName(kindCircuit, def.ID))
@@ -445,6 +463,9 @@ func (r *restorer) view(ctx context.Context, rel *relation) (err error) {
 		return err
 	}
 	err = l.work.Restore(def.Key(), spec, flow.Options{}, image)
+	if errors.Is(err, worker.ErrOtherSpec) && r.freeze(ctx, rel, spec, err) {
+		return nil
+	}
 	if errors.Is(err, worker.ErrOtherSpec) {
 		return r.rebuild(ctx, rel, spec, err)
 	}

@@ -28,6 +28,7 @@ type Snapshot struct {
 	allowed   map[catalog.ID]int64   // their allowed lateness in microseconds
 	marks     map[catalog.ID][]int64 // of the columns of each relation that has some
 	stale     map[catalog.ID]string  // views that change no more, and why
+	frozen    map[catalog.ID]uint64  // views that are being computed anew: the step of their rows
 }
 
 // Stale says why a view changes no more, "" if it is kept up to date.

@@ -42,6 +42,7 @@ type staged struct {
 	events  []stagedEvent  // of the tables whose event time moves
 	skipped []skippedRow   // rows that it leaves out of what was taken
 	retried []wire.Retried // rows that earlier steps left out
+	rebuilt []catalog.ID   // views that have new circuits
 	// recorded holds, during replay, the marks of PROCTIME() columns of sources.
 	recorded map[catalog.ID]int64
 }
@@ -78,7 +79,10 @@ func (l *leader) stageStep(c coord.Compute) {
 	l.staged, l.outcomes = s, map[uint64]answer{}
 	now := max(l.now, l.e.micros())
 	ids, rejected := l.admit(c.IDs, s, now)
-	units, err := l.takeSources(s)
+	units, err := uint64(0), error(nil)
+	if len(s.rebuilt) == 0 { // which is a step of its own
+		units, err = l.takeSources(s)
+	}
 	if err != nil {
 		l.fail(err)
 		return
@@ -118,7 +122,7 @@ func (l *leader) compute(s *staged) error {
 		feeds = append(feeds, flow.Feed{Rel: relKey(r.Source), Blocks: []*batch.Batch{r.Row}})
 		s.rowsIn += int64(r.Row.Len())
 	}
-	s.step.Retried = s.retried
+	s.step.Retried, s.step.Rebuilt = s.retried, s.rebuilt
 	for _, x := range s.skipped {
 		s.step.Skipped = append(s.step.Skipped, wire.Skipped{Source: x.Source, Position: x.Position, Block: x.Block, Reason: x.Reason, Row: x.Row})
 	}
@@ -255,6 +259,7 @@ func (l *leader) applyStep(s *staged) {
 		l.e.metrics.source(t)
 	}
 	l.applySkipped(s)
+	l.thaw(s.rebuilt)
 	for _, o := range s.outputs {
 		id, _ := catalog.ParseKey(o.Key)
 		if r := l.rels[id]; r != nil && o.Batch.Len() > 0 {

@@ -103,7 +103,7 @@ func (e *Engine) standIn() *Engine {
 		cfg: e.cfg, logs: e.logs, log: e.log, node: e.node, recovery: &Recovery{}, store: e.store, budget: e.budget,
 		ctx: e.ctx, cancel: func() {}, bytes: newSemaphore(MaxPendingBytes),
 		submit: make(chan *request), look: make(chan func(*leader)), written: make(chan *ckptJob, 1), arrive: make(chan struct{}, 1), done: make(chan struct{}),
-		sources: map[catalog.ID]*source{}, sinks: map[catalog.ID]*sinkState{}, sessions: map[int32]*Session{},
+		sources: map[catalog.ID]*source{}, sinks: map[catalog.ID]*sinkState{}, sessions: map[int32]*Session{}, thawed: e.thawed,
 	}
 }
 

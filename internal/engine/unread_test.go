@@ -110,6 +110,7 @@ func TestDamagedPageTableThatBothCheckpointsShare(t *testing.T) {
 		b.stop()
 	}
 	b = start(t, logs, on(disk))
+	b.rebuilt()
 	c = b.client()
 	c.exec(`INSERT INTO t SELECT i, 1 FROM generate_series(1, 5000) AS i; CHECKPOINT`)
 	c.want(`SELECT count(*), sum(c), sum(s) FROM v`, "5000, 10000, 12507500")

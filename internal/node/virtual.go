@@ -162,8 +162,12 @@ func relations(env *syscat.Env, sys *engine.SystemView) {
 	snap := sys.Snapshot
 	for _, r := range snap.Catalog.Relations() {
 		if rows := snap.Rows(r.ID); rows != nil {
-			env.Views = append(env.Views, syscat.ViewInfo{ID: r.ID, Name: r.Name, Kind: r.Kind.String(), Rows: rows.Rows(),
-				Bytes: snap.Bytes(r.ID), Step: snap.Step, Stale: snap.Stale(r.ID)})
+			v := syscat.ViewInfo{ID: r.ID, Name: r.Name, Kind: r.Kind.String(), Rows: rows.Rows(),
+				Bytes: snap.Bytes(r.ID), Step: snap.Step, Stale: snap.Stale(r.ID)}
+			if step, is := snap.Frozen(r.ID); is {
+				v.Step, v.Frozen = step, true
+			}
+			env.Views = append(env.Views, v)
 		}
 	}
 }

@@ -144,6 +144,16 @@ func (s *Spine) startMerge(force bool) bool {
 	return false
 }
 
+// Compact merges all runs into one: Cost: a few times the rows that are not in the largest,
+// and a pass over all.
+func (s *Spine) Compact() {
+	for s.merge != nil || len(s.runs) > 1 {
+		s.startMerge(true)
+		s.work(int(^uint(0) >> 1))
+		s.rest()
+	}
+}
+
 func (s *Spine) finishMerge() {
 	m := s.merge
 	s.merge = nil

@@ -117,6 +117,8 @@ type ViewInfo struct {
 	Bytes int64 // of its rows, its indexes, its recent changes and the state of its circuit
 	Step  uint64
 	Stale string // why it changes no more; "" if it is current
+	// Frozen says that its rows are those of Step until it has been computed anew.
+	Frozen bool
 }
 
 // OperatorInfo is one operator of the circuit of a view or sink.

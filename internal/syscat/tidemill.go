@@ -24,11 +24,14 @@ func tidemillTables() []Table {
 			}),
 		tide("relations", 13152, "id oid, name name, kind text, rows int8, bytes int8, step int8, state text, reason text", func(e *Env, r *rows) {
 			for _, v := range e.Views {
-				state := "current"
-				if v.Stale != "" {
+				state, reason := "current", orNull(v.Stale)
+				switch {
+				case v.Stale != "":
 					state = "stale"
+				case v.Frozen:
+					state, reason = "rebuilding", "it is being computed anew; its rows are those of this step until then"
 				}
-				r.add(v.ID, v.Name, v.Kind, v.Rows, v.Bytes, v.Step, state, orNull(v.Stale))
+				r.add(v.ID, v.Name, v.Kind, v.Rows, v.Bytes, v.Step, state, reason)
 			}
 		}),
 		tide("sinks", 13153, "id oid, name name, connector text, state text, step int8, lag int8, error text", func(e *Env, r *rows) {

@@ -62,9 +62,10 @@ type circuit struct {
 	owner   uint64
 	threads int
 	group   *flow.Group
-	inputs  []string // relations it reads, in order of the spec
-	next    int64    // the logical time at which it wants a step even without input
-	marks   []int64  // of its result after the last step, owned by the group
+	inputs  []string     // relations it reads, in order of the spec
+	next    int64        // the logical time at which it wants a step even without input
+	marks   []int64      // of its result after the last step, owned by the group
+	carry   *batch.Batch // is part of its result in the next step; nil: there is none
 }
 
 // Output is what a step changed in one circuit's result.
@@ -235,6 +236,34 @@ func (w *Worker) Add(c *Circuit) {
 	w.mark(c.c.key, c.c.marks)
 }
 
+// Insert is Add of a circuit in place of one that others read: it is put before them, and
+// the result of its next step has carry besides, which is sealed and consolidated. The
+// marks of its result move with that step.
+func (w *Worker) Insert(c *Circuit, carry *batch.Batch) {
+	c.c.group.Bound(w.bound, w.stop)
+	c.c.threads, c.c.carry = w.cfg.Threads, carry
+	at := slices.IndexFunc(w.circuits, func(x *circuit) bool { return slices.Contains(x.inputs, c.c.key) })
+	if at < 0 {
+		at = len(w.circuits)
+	}
+	w.circuits = slices.Insert(w.circuits, at, c.c)
+}
+
+// carried is the output of a step with what was carried into it.
+func (c *circuit) carried(o Output) Output {
+	if o.Batch.Len() == 0 {
+		o.Batch = c.carry
+	} else if c.carry.Len() > 0 {
+		bu := batch.NewBuilder(c.carry.Types())
+		bu.AppendBatch(c.carry)
+		bu.AppendBatch(o.Batch)
+		o.Batch = batch.Consolidate(bu.View())
+	}
+	o.Digest = o.Digest.Add(batch.DigestOf(c.carry))
+	c.carry = nil
+	return o
+}
+
 // Remove takes a circuit out and frees its state. What reads it went before.
 func (w *Worker) Remove(key string) {
 	w.circuits = slices.DeleteFunc(w.circuits, func(c *circuit) bool {
@@ -321,7 +350,7 @@ func (w *Worker) run(n uint64, now int64, feeds []flow.Feed) ([]Output, error) {
 	}
 	var out []Output
 	for _, c := range w.circuits {
-		rows, due := 0, c.next <= now
+		rows, due := 0, c.next <= now || c.carry != nil
 		for _, rel := range c.inputs {
 			for _, b := range changed[rel] {
 				rows += b.Len()
@@ -344,6 +373,9 @@ func (w *Worker) run(n uint64, now int64, feeds []flow.Feed) ([]Output, error) {
 		}
 		if err != nil {
 			return nil, c.limited(err)
+		}
+		if c.carry != nil {
+			o = c.carried(o)
 		}
 		moved[c.key] = w.mark(c.key, o.Marks)
 		if o.Batch.Len() > 0 || o.Errors.Total > 0 {
