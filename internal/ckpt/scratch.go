@@ -52,7 +52,9 @@ type scratch struct {
 	freed     int64 // how much came back since neighbours were joined
 	free      [slotClasses][]extent
 
-	frames sync.Pool // of *[]byte: room for one record
+	// frames is of *[]byte: room for one record. The runtime knows of pools that were used
+	// lately, so it must not be within what would be garbage but for that.
+	frames *sync.Pool
 }
 
 // extent is a part of the scratch file that is free.
@@ -62,7 +64,7 @@ func (s *scratch) init(fsys FS, opt Options) {
 	s.fs, s.max, s.reserve = fsys, opt.MaxScratchBytes, opt.ReserveBytes
 	s.unchecked = growBytes
 	s.gone.init(fsys, opt)
-	s.frames.New = func() any { return new([]byte) }
+	s.frames = &sync.Pool{New: func() any { return new([]byte) }}
 }
 
 func (s *scratch) spill(owner uint64, payload []byte) (state.Loc, error) {

@@ -21,7 +21,7 @@ type Cache struct {
 	back   Backing
 	codec  Codec
 	budget *Budget
-	bufs   sync.Pool // of *[]byte
+	bufs   *sync.Pool // of *[]byte; not within the cache, which the runtime would keep for it
 	misses atomic.Int64
 
 	mu      sync.Mutex
@@ -97,9 +97,8 @@ func (k *clock) next() item {
 // NewCache returns a cache over back, whose blocks codec writes, and which shares
 // budget.
 func NewCache(back Backing, codec Codec, budget *Budget) *Cache {
-	c := &Cache{back: back, codec: codec, budget: budget}
-	c.bufs.New = func() any { return new([]byte) }
-	return c
+	bufs := &sync.Pool{New: func() any { return new([]byte) }}
+	return &Cache{back: back, codec: codec, budget: budget, bufs: bufs}
 }
 
 // CacheStats says how a cache is doing.
