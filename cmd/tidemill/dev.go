@@ -55,7 +55,7 @@ With -o json, one line is printed when the node is ready:
 			}
 			cfg.Version = version
 			cfg.Logf = log.New(cmd.ErrOrStderr(), "", log.LstdFlags).Printf
-			return runDev(cmd.Context(), cfg, output == "json", cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return runNode(cmd.Context(), cfg, output == "json", cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
@@ -72,6 +72,8 @@ func nodeFlags(cmd *cobra.Command, cfg *node.Config) {
 	f.StringVar(&cfg.PG, "pg", defaultPG, "address of the PostgreSQL protocol; port 0 picks a free one")
 	f.StringVar(&cfg.HTTP, "http", defaultHTTP, "address of HTTP; port 0 picks a free one")
 	f.StringVar(&cfg.NATS, "nats", defaultNATS, "address of NATS; port 0 picks a free one")
+	f.StringVar(&cfg.Certs, "certs", "", "directory of certificates, for clients and other nodes")
+	f.BoolVar(&cfg.Insecure, "insecure", false, "allow plain traffic off loopback")
 	f.IntVar(&cfg.Workers, "workers", 0, "goroutines that compute views; 0 means one a core")
 	f.IntVar(&cfg.MaxConnections, "max-connections", 0, "SQL connections at once; 0 means 1000")
 	f.Int64Var(&cfg.QueryMemoryMB, "query-memory", 0, "megabytes one ad-hoc query may use; 0 means 512")
@@ -105,8 +107,8 @@ func (s *sizeFlag) Set(text string) error {
 // Type implements pflag.Value.
 func (s *sizeFlag) Type() string { return "size" }
 
-// runDev runs a node until ctx ends or the node fails.
-func runDev(ctx context.Context, cfg node.Config, asJSON bool, out, progress io.Writer) error {
+// runNode runs a node until ctx ends or the node fails.
+func runNode(ctx context.Context, cfg node.Config, asJSON bool, out, progress io.Writer) error {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(cfg.HeapLimit()) // or garbage might take as much again
 	}

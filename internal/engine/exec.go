@@ -74,6 +74,9 @@ func (s *Session) plan(text string, stmt sql.Stmt, given []types.Type) (*prepare
 			}
 		}
 	case *sql.Show:
+		if st.What == "nodes" {
+			return s.planShowNodes(st)
+		}
 		p.columns, err = s.showColumns(st)
 	case *sql.Execute:
 		inner := s.prepared[st.Name.Text]

@@ -365,3 +365,18 @@ func named(cat *catalog.Catalog, text string) string {
 }
 
 func digestOf(b *batch.Batch) batch.Digest { return batch.DigestOf(b) }
+
+// planShowNodes takes SHOW NODES for a query of tidemill.nodes.
+func (s *Session) planShowNodes(st *sql.Show) (*prepared, error) {
+	text := "SELECT n.name, n.state, n.version, n.sql, string_agg(r.pipeline, ', ' ORDER BY r.pipeline) AS leads FROM tidemill.nodes n" +
+		" LEFT JOIN tidemill.replicas r ON r.node = n.name AND r.role = 'leader'"
+	if st.Like != nil {
+		text += " WHERE n.name LIKE '" + strings.ReplaceAll(st.Like.Value, "'", "''") + "'"
+	}
+	text += " GROUP BY n.name, n.state, n.version, n.sql ORDER BY n.name"
+	stmts, err := sql.Parse(text, sql.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return s.plan(text, stmts[0], nil)
+}

@@ -5,6 +5,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -20,6 +21,7 @@ import (
 	"github.com/tidemill/tidemill/internal/fabric"
 	"github.com/tidemill/tidemill/internal/httpapi"
 	"github.com/tidemill/tidemill/internal/pgserver"
+	"github.com/tidemill/tidemill/internal/security"
 	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/types"
 )
@@ -67,12 +69,20 @@ type Config struct {
 	// Fill is engine.Config.Fill, for tests.
 	Fill    engine.FillConfig
 	Version string
+	// Certs is the directory of the node's certificates (see security.Open), which are used
+	// for clients and between nodes. Empty: there are none, and nothing leaves loopback in plain text unless
+	// Insecure is set.
+	Certs    string
+	Insecure bool
+	// Cluster makes the node one of several; nil: it is alone.
+	Cluster *ClusterConfig
 	// Logf receives what is worth a line in a log; nil is silent.
 	Logf func(format string, args ...any)
 }
 
-// Addrs is where a node can be reached; empty where it does not listen.
-type Addrs struct{ PG, HTTP, NATS string }
+// Addrs is where a node can be reached; empty where it does not listen. Routes is for other
+// nodes.
+type Addrs struct{ PG, HTTP, NATS, Routes string }
 
 // Node is a running node. It is safe for concurrent use.
 type Node struct {
@@ -81,6 +91,9 @@ type Node struct {
 	fabric   *fabric.Fabric
 	files    *ckpt.OSFS // of checkpoints
 	pipeline *pipeline
+	cluster  *cluster        // nil: the node is alone
+	certs    *security.Certs // nil: it has none
+	started  time.Time
 	pg       *pgserver.Server
 	http     *http.Server
 	stop     context.CancelCauseFunc // ends what the front doors have under way
@@ -107,7 +120,18 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if cfg.Recovery == nil {
 		cfg.Recovery = &engine.Recovery{}
 	}
-	n = &Node{cfg: cfg, failed: make(chan error, 1), pipeline: &pipeline{recovery: cfg.Recovery}}
+	n = &Node{cfg: cfg, failed: make(chan error, 1), pipeline: &pipeline{recovery: cfg.Recovery}, started: time.Now()}
+	if cfg.Certs != "" {
+		if n.certs, err = security.Open(cfg.Certs); err != nil {
+			return nil, fmt.Errorf("start node: %w", err)
+		}
+		n.certs.OnProblem(func(err error) { cfg.Logf("certificates in %s: %v", cfg.Certs, err) })
+	}
+	if cfg.Cluster != nil {
+		if n.cluster, err = newCluster(n, *cfg.Cluster); err != nil {
+			return nil, fmt.Errorf("start node: %w", err)
+		}
+	}
 	base, stop := context.WithCancelCause(context.WithoutCancel(ctx))
 	n.stop = stop
 	defer func() {
@@ -122,18 +146,30 @@ func Start(ctx context.Context, cfg Config) (n *Node, err error) {
 	if err := n.listen(ctx, base); err != nil {
 		return n, err
 	}
+	if n.files, err = ckpt.NewOSFS(backup.CheckpointDir(n.cfg.DataDir, Database)); err != nil {
+		return n, fmt.Errorf("start node: checkpoints: %w", err)
+	}
+	if n.cluster != nil {
+		if err := n.cluster.join(ctx, base); err != nil {
+			return n, fmt.Errorf("start node: %w", err)
+		}
+	}
 	return n, n.startPipeline(ctx, base)
 }
 
 // startPipeline opens the pipeline and shows it to the front doors.
 func (n *Node) startPipeline(ctx, base context.Context) error {
-	var err error
-	if n.files, err = ckpt.NewOSFS(backup.CheckpointDir(n.cfg.DataDir, Database)); err != nil {
-		return fmt.Errorf("start node: checkpoints: %w", err)
+	open := n.openPipeline
+	if n.cluster != nil {
+		open = n.cluster.open
 	}
-	e, err := n.openPipeline(ctx)
+	e, err := open(ctx)
 	if err != nil {
 		return fmt.Errorf("start node: %w", err)
+	}
+	if n.cluster != nil {
+		n.pipeline.engine.Store(e)
+		n.wg.Go(func() { n.cluster.keep(base, e) })
 	}
 	if n.cfg.InitSQL != "" {
 		if err := n.initialise(ctx, e, n.cfg.InitSQL); err != nil {
@@ -141,20 +177,29 @@ func (n *Node) startPipeline(ctx, base context.Context) error {
 			return fmt.Errorf("start node: init SQL: %w", err)
 		}
 	}
-	n.pipeline.engine.Store(e)
-	n.wg.Go(func() { n.watch(base, e) })
+	if n.cluster == nil {
+		n.pipeline.engine.Store(e)
+		n.wg.Go(func() { n.watch(base, e) })
+	}
 	return nil
 }
 
 // startFabric starts the broker.
 func (n *Node) startFabric(ctx context.Context) error {
-	f, err := fabric.Start(ctx, fabric.Config{Dir: n.cfg.DataDir, Listen: n.cfg.NATS, ReserveBytes: n.cfg.DiskReserveMB << 20, Logger: fabricLog{n.cfg.Logf}})
+	cfg := fabric.Config{Dir: n.cfg.DataDir, Listen: n.cfg.NATS, ReserveBytes: n.cfg.DiskReserveMB << 20, Logger: fabricLog{n.cfg.Logf}}
+	if n.cluster != nil {
+		cfg.Name, cfg.Cluster = n.cluster.cfg.Node, n.cluster.fabric()
+	}
+	f, err := fabric.Start(ctx, cfg)
 	if err != nil {
 		return fmt.Errorf("start node: %w", err)
 	}
 	n.fabric = f
 	if a := f.Addr(); a != nil {
 		n.addrs.NATS = a.String()
+	}
+	if n.cluster != nil {
+		n.addrs.Routes = f.RouteAddr().String()
 	}
 	return nil
 }
@@ -168,7 +213,7 @@ func (n *Node) listen(ctx, base context.Context) error {
 			return fmt.Errorf("start node: SQL port: %w", err)
 		}
 		n.addrs.PG = ln.Addr().String()
-		n.pg = pgserver.New(pgserver.Config{Engine: n.pipeline, MaxConnections: n.cfg.MaxConnections, Logf: n.cfg.Logf})
+		n.pg = pgserver.New(pgserver.Config{Engine: n.pipeline, MaxConnections: n.cfg.MaxConnections, TLS: n.serverTLS(), Auth: n.pipeline, AllowPlaintext: n.cfg.Insecure, Logf: n.cfg.Logf})
 		n.wg.Go(func() {
 			if err := n.pg.Serve(base, ln); err != nil {
 				n.fail(fmt.Errorf("SQL port: %w", err))
@@ -181,16 +226,42 @@ func (n *Node) listen(ctx, base context.Context) error {
 			return fmt.Errorf("start node: HTTP port: %w", err)
 		}
 		n.addrs.HTTP = ln.Addr().String()
-		api := httpapi.New(httpapi.Config{Backend: backend{n.pipeline}, Metrics: metricsHandler(n), Backup: n.backup, User: User, Database: Database, Version: n.cfg.Version})
+		api := httpapi.New(httpapi.Config{Backend: backend{n.pipeline}, Metrics: metricsHandler(n), Backup: n.backup,
+			Status: func() any { return n.Status() }, Drain: n.Drain, TLS: n.serverTLS(), Auth: n.pipeline, AllowPlaintext: n.cfg.Insecure,
+			IsNode: n.isNode(), Join: n.joinHandler(), User: User, Database: Database, Version: n.cfg.Version})
 		n.http = api.Server()
 		n.http.BaseContext = func(net.Listener) context.Context { return base }
 		n.wg.Go(func() {
-			if err := n.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
+			if err := n.http.Serve(api.Listener(ln)); !errors.Is(err, http.ErrServerClosed) {
 				n.fail(fmt.Errorf("HTTP port: %w", err))
 			}
 		})
 	}
 	return nil
+}
+
+// serverTLS is how clients are served, nil if there are no certificates.
+func (n *Node) serverTLS() *tls.Config {
+	if n.certs == nil {
+		return nil
+	}
+	return n.certs.Server()
+}
+
+// isNode tells other nodes of the cluster by their certificates.
+func (n *Node) isNode() func(*tls.ConnectionState) bool {
+	if n.certs == nil {
+		return nil
+	}
+	return n.certs.IsNode
+}
+
+// joinHandler lets machines join the cluster, if this node has the authority's key.
+func (n *Node) joinHandler() http.Handler {
+	if n.certs == nil || !security.CanIssue(n.cfg.Certs) {
+		return nil
+	}
+	return security.JoinHandler(n.cfg.Certs)
 }
 
 // fail keeps the first failure for Failed.
@@ -223,6 +294,9 @@ func (n *Node) Close(ctx context.Context) error {
 func (n *Node) close(ctx context.Context) error {
 	var errs []error
 	n.closing.Store(true)
+	if n.cluster != nil {
+		n.cluster.handOver(ctx)
+	}
 	n.stop(&types.Error{Code: "57P01", Message: "terminating connection due to administrator command"})
 	if n.http != nil {
 		if err := n.http.Shutdown(ctx); err != nil {
@@ -236,6 +310,9 @@ func (n *Node) close(ctx context.Context) error {
 		if err := e.Close(ctx); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if n.cluster != nil {
+		n.cluster.leave()
 	}
 	if n.fabric != nil {
 		if err := n.fabric.Close(ctx); err != nil {

@@ -93,11 +93,16 @@ func (e *startingError) MarshalJSON() ([]byte, error) {
 // openPipeline opens the pipeline.
 func (n *Node) openPipeline(ctx context.Context) (*engine.Engine, error) {
 	memory := n.cfg.Memory()
-	return engine.Open(ctx, engine.Config{
+	cfg := engine.Config{
 		Fabric: n.fabric, Name: Database, Workers: n.cfg.Workers, QueryBytes: n.cfg.QueryMemoryMB << 20, MemoryBytes: memory,
-		Connectors: connectors(), Virtual: newVirtual(n.cfg.Version), Logger: slog.New(logHandler{n.cfg.Logf, nil}),
+		Connectors: connectors(), Virtual: newVirtual(n.cfg.Version, n.Status), Logger: slog.New(logHandler{n.cfg.Logf, nil}),
 		Recovery: n.pipeline.recovery, Checkpoint: engine.CheckpointConfig{FS: n.files, Interval: n.cfg.CheckpointInterval}, Fill: n.cfg.Fill, Clock: failpoint.Clock(),
-	})
+	}
+	if c := n.cluster; c != nil {
+		cfg.Follow, cfg.Node, cfg.Leader = true, c.cfg.Node+"/"+c.run, link{c, Database}
+		cfg.Floor = func() uint64 { return c.members.floor(Database, c.cfg.Node) }
+	}
+	return engine.Open(ctx, cfg)
 }
 
 // watch opens the pipeline again when it ends because of its state on the disk, and

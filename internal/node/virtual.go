@@ -17,10 +17,11 @@ type virtual struct {
 	version string
 	tables  []syscat.Table
 	byName  map[string]*syscat.Table // "schema.name"
+	status  func() ClusterStatus
 }
 
-func newVirtual(version string) *virtual {
-	v := &virtual{version: version, tables: syscat.Tables(), byName: map[string]*syscat.Table{}}
+func newVirtual(version string, status func() ClusterStatus) *virtual {
+	v := &virtual{version: version, status: status, tables: syscat.Tables(), byName: map[string]*syscat.Table{}}
 	for i := range v.tables {
 		t := &v.tables[i]
 		v.byName[t.Relation.Schema+"."+t.Relation.Name] = t
@@ -78,6 +79,8 @@ func (v *virtual) Rows(ctx context.Context, rel *catalog.Relation, sys *engine.S
 		operators(ctx, env, sys)
 	case "tidemill.errors":
 		rowErrors(env, sys)
+	case "tidemill.nodes", "tidemill.replicas", "tidemill.pipelines":
+		clusterRows(env, v.status())
 	case "tidemill.recovery":
 		recovery(env, sys)
 	case "tidemill.builds":

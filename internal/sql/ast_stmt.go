@@ -593,7 +593,7 @@ type Explain struct {
 type Show struct {
 	Span
 	// What is "" for a parameter, else lower case: "all", "sources", "tables", "views", "materialized views", "sinks", "indexes",
-	// "schemas", "databases", "functions", "assertions", "subscriptions", "jobs", "cluster", "columns", "create source", "create table", "create view",
+	// "schemas", "databases", "functions", "assertions", "subscriptions", "jobs", "cluster", "nodes", "columns", "create source", "create table", "create view",
 	// "create materialized view", "create sink", "create index", "create assertion".
 	What string
 	Name string // the parameter, dotted, lower case: "timezone" for TIME ZONE, "transaction_isolation", "session_authorization"

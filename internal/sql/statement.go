@@ -198,7 +198,7 @@ func (p *parser) explainable() Stmt {
 
 // showObjects are the words of SHOW that list objects.
 var showObjects = map[string]bool{"sources": true, "tables": true, "views": true, "sinks": true, "indexes": true, "schemas": true,
-	"databases": true, "functions": true, "assertions": true, "subscriptions": true, "jobs": true, "cluster": true, "secrets": true,
+	"databases": true, "functions": true, "assertions": true, "subscriptions": true, "jobs": true, "cluster": true, "nodes": true, "secrets": true,
 	"connections": true, "types": true, "roles": true}
 
 // show reads SHOW.

@@ -33,6 +33,28 @@ type Env struct {
 	Storage    []StorageInfo
 	Recovery   []RecoveryInfo
 	Builds     []BuildInfo
+	Nodes      []NodeInfo
+	Replicas   []ReplicaInfo
+}
+
+// NodeInfo is what is known of a node of the cluster.
+type NodeInfo struct {
+	Name, State           string // online, drained, away
+	Version               string
+	SQL, HTTP, NATS       string // where it is reached
+	Routes, Zone          string
+	Started, Seen         types.Value // timestamps with time zone
+	Connections           int64
+	DiskFree, DiskReserve int64
+	Problems              string
+}
+
+// ReplicaInfo is how a pipeline stands on a node.
+type ReplicaInfo struct {
+	Pipeline, Node, Role     string // leader, claiming, standby, starting, ended; away
+	Epoch, Step, LogPosition uint64
+	Behind                   types.Value // an interval
+	Reason                   string
 }
 
 // StorageInfo is something that takes room, and why it is kept.

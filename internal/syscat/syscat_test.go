@@ -117,6 +117,9 @@ func TestEveryTableFills(t *testing.T) {
 	e.Errors = []syscat.ErrorRow{{View: "v"}}
 	e.Storage = []syscat.StorageInfo{{Kind: "log", Bytes: -1}}
 	e.Recovery = []syscat.RecoveryInfo{{Phase: "ready", Since: types.IntValue(types.TimestampTZ, 0), Took: types.NullOf(types.T(types.Interval))}}
+	at, none := types.IntValue(types.TimestampTZ, 0), types.NullOf(types.T(types.Interval))
+	e.Nodes = []syscat.NodeInfo{{Name: "a", Started: at, Seen: at}}
+	e.Replicas = []syscat.ReplicaInfo{{Pipeline: "p", Node: "a", Role: "leader", Behind: none}, {Pipeline: "p", Node: "b", Role: "standby", Behind: none}}
 	e.Builds = []syscat.BuildInfo{{Name: "v", Since: types.IntValue(types.TimestampTZ, 0)}}
 	e.Settings = []syscat.Setting{{Name: "TimeZone", Value: "UTC"}}
 	e.Sessions = []syscat.Session{{PID: 1}}

@@ -1,6 +1,10 @@
 package syscat
 
-import "github.com/tidemill/tidemill/internal/catalog"
+import (
+	"slices"
+
+	"github.com/tidemill/tidemill/internal/catalog"
+)
 
 func tide(name string, id catalog.ID, columns string, fill func(*Env, *rows)) Table {
 	return define(catalog.TidemillSchema, name, id, columns, fill)
@@ -73,6 +77,19 @@ func tidemillTables() []Table {
 				r.add(x.Phase, step, x.From, x.LogPosition, x.Target, x.Percent, x.Steps, x.Since, x.Took)
 			}
 		}),
+		tide("nodes", 13171, "name text, state text, version text, sql text, http text, nats text, routes text, zone text, started timestamptz, "+
+			"seen timestamptz, connections int8, disk_free int8, disk_reserve int8, problems text", func(e *Env, r *rows) {
+			for _, n := range e.Nodes {
+				r.add(n.Name, n.State, orNull(n.Version), orNull(n.SQL), orNull(n.HTTP), orNull(n.NATS), orNull(n.Routes), orNull(n.Zone), n.Started,
+					n.Seen, n.Connections, n.DiskFree, n.DiskReserve, orNull(n.Problems))
+			}
+		}),
+		tide("replicas", 13172, "pipeline text, node text, role text, epoch int8, step int8, log_position int8, behind interval, reason text", func(e *Env, r *rows) {
+			for _, x := range e.Replicas {
+				r.add(x.Pipeline, x.Node, x.Role, x.Epoch, x.Step, x.LogPosition, x.Behind, orNull(x.Reason))
+			}
+		}),
+		tide("pipelines", 13173, "name text, leader text, epoch int8, step int8, standbys int4", fillPipelines),
 		tide("builds", 13161, "id oid, schema name, name name, kind text, phase text, rows int8, total int8, since timestamptz", func(e *Env, r *rows) {
 			for _, b := range e.Builds {
 				r.add(b.ID, b.Schema, b.Name, b.Kind, b.Phase, b.Rows, b.Total, b.Since)
@@ -114,5 +131,31 @@ func fillDefinitions(e *Env, r *rows) {
 				r.add("index", rel.ID, n, def)
 			}
 		}
+	}
+}
+
+// fillPipelines sums up the replicas of each pipeline.
+func fillPipelines(e *Env, r *rows) {
+	var names []string
+	for _, x := range e.Replicas {
+		if !slices.Contains(names, x.Pipeline) {
+			names = append(names, x.Pipeline)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		leader, epoch, step, standbys := any(nil), uint64(0), uint64(0), int32(0)
+		for _, x := range e.Replicas {
+			switch {
+			case x.Pipeline != name:
+				continue
+			case x.Role == "leader" && (leader == nil || x.Epoch > epoch):
+				leader, epoch = x.Node, x.Epoch
+			case x.Role == "standby":
+				standbys++
+			}
+			step = max(step, x.Step)
+		}
+		r.add(name, leader, epoch, step, standbys)
 	}
 }
