@@ -73,6 +73,7 @@ type chaos struct {
 	transfers transfers
 	beats     beats
 	registers registers
+	producers producers
 	follow3   []*follower
 	work      sync.WaitGroup // starts of nodes that ended by themselves
 
@@ -417,6 +418,7 @@ func (r *chaos) clients(load context.Context, clients, subs *sync.WaitGroup) {
 		clients.Go(func() { r.transfer(load, r.session(i, id+1)) })
 		clients.Go(func() { r.register(load, r.session(i, id+2, settings...)) })
 		clients.Go(func() { r.beat(load, r.session(i, id+3), int64(i+1)) })
+		clients.Go(func() { r.post(load, i, int64(i+1)) })
 		clients.Go(func() { r.watch(load, r.session(i, id+4, watching...)) })
 	}
 	for i := range followers {

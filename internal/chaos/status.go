@@ -67,6 +67,9 @@ func newDoors(r *chaos) *doors {
 	return d
 }
 
+// transport carries requests to a node.
+func (d *doors) transport(node int) http.RoundTripper { return d.clients[node].Transport }
+
 func (d *doors) get(ctx context.Context, node int, path string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.r.cluster.Node(node).HTTP()+path, nil)
 	if err != nil {

@@ -110,6 +110,8 @@ var stateQueries = map[string]string{
 	"transfers": "SELECT id, src, dst, amount FROM chaos_transfers",
 	"registers": "SELECT id, v FROM chaos_registers",
 	"beats":     "SELECT id, n FROM chaos_beats",
+	"posts":     "SELECT producer, seq FROM chaos_posts",
+	"producers": "SELECT producer, n, last FROM chaos_producers",
 	"total":     "SELECT total, n FROM chaos_total",
 }
 
@@ -228,6 +230,8 @@ func (r *chaos) checkState(s state) error {
 	}
 	checkWindows(events, windows, &r.findings)
 	checkClients(events, s["clients"], &r.findings)
+	r.producers.check(s["posts"], &r.findings)
+	checkProducers(s["posts"], s["producers"], &r.findings)
 	var rows []moved
 	for _, line := range s["transfers"] {
 		p := strings.Split(line, "|")
@@ -266,6 +270,24 @@ func checkClients(rows []event, view []string, f *findings) {
 	slices.Sort(want)
 	if !slices.Equal(want, view) {
 		f.add(wrong, "view of clients: %s, it must be %s", brief(view), brief(want))
+	}
+}
+
+// checkProducers compares the view of requests with their rows.
+func checkProducers(posts, view []string, f *findings) {
+	n, last := map[int64]int{}, map[int64]int64{}
+	for _, line := range posts {
+		p, seq, _ := strings.Cut(line, "|")
+		n[number(p)]++
+		last[number(p)] = max(last[number(p)], number(seq))
+	}
+	var want []string
+	for _, p := range sortedKeys(n) {
+		want = append(want, fmt.Sprintf("%d|%d|%d", p, n[p], last[p]))
+	}
+	slices.Sort(want)
+	if !slices.Equal(want, view) {
+		f.add(wrong, "view of producers: %s, it must be %s", brief(view), brief(want))
 	}
 }
 

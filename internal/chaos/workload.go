@@ -36,6 +36,8 @@ var schema = []string{
 	`CREATE TABLE chaos_transfers (id BIGINT PRIMARY KEY, src BIGINT NOT NULL, dst BIGINT NOT NULL, amount BIGINT NOT NULL)`,
 	`CREATE MATERIALIZED VIEW chaos_total AS SELECT sum(balance)::BIGINT AS total, count(*) AS n FROM chaos_accounts`,
 	`CREATE TABLE chaos_registers (id BIGINT PRIMARY KEY, v BIGINT NOT NULL)`,
+	`CREATE SOURCE chaos_posts (producer BIGINT, seq BIGINT) WITH (connector = 'http') FORMAT PLAIN ENCODE JSON`,
+	`CREATE MATERIALIZED VIEW chaos_producers AS SELECT producer, count(*) AS n, max(seq) AS last FROM chaos_posts GROUP BY producer`,
 	`CREATE TABLE chaos_beats (id BIGINT PRIMARY KEY, n BIGINT NOT NULL)`,
 }
 
