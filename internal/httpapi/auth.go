@@ -82,9 +82,9 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request) *http.Request {
 		a.ask(w, &types.Error{Code: "28P01", Message: "a user and a password are needed", Hint: "Send them as Authorization: Basic."})
 		return nil
 	}
-	if !a.door.limiter.Allow(from) {
+	if !a.door.limiter.Allow(from, user) {
 		w.Header().Set("Retry-After", "60")
-		writeError(w, http.StatusTooManyRequests, &types.Error{Code: "28000", Message: "too many failed logins from this address", Hint: "Try again in a minute."})
+		writeError(w, http.StatusTooManyRequests, &types.Error{Code: "28000", Message: fmt.Sprintf("too many failed logins of user %q from this address", user), Hint: "Try again in a minute."})
 		return nil
 	}
 	login, _, err := a.cfg.Auth.LoginRole(user)
@@ -93,7 +93,7 @@ func (a *API) admit(w http.ResponseWriter, r *http.Request) *http.Request {
 		return nil
 	}
 	if !a.door.knows(user, password, login.Verifier) {
-		a.door.limiter.Failed(from)
+		a.door.limiter.Failed(from, user)
 		a.ask(w, &types.Error{Code: "28P01", Message: fmt.Sprintf("password authentication failed for user %q", user)})
 		return nil
 	}

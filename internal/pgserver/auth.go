@@ -75,8 +75,8 @@ func (c *conn) authenticate(opt *session.Options) error {
 func (c *conn) password(user string, login security.Login) error {
 	failed := &types.Error{Code: codePassword, Message: fmt.Sprintf("password authentication failed for user %q", user)}
 	from := c.nc.RemoteAddr()
-	if !c.srv.limiter.Allow(from) {
-		return &types.Error{Code: codeAuthorization, Message: "too many failed logins from this address", Hint: "Try again in a minute."}
+	if !c.srv.limiter.Allow(from, user) {
+		return &types.Error{Code: codeAuthorization, Message: fmt.Sprintf("too many failed logins of user %q from this address", user), Hint: "Try again in a minute."}
 	}
 	v, err := security.ParseVerifier(login.Verifier)
 	if err != nil {
@@ -87,7 +87,7 @@ func (c *conn) password(user string, login security.Login) error {
 		return err
 	}
 	if !right {
-		c.srv.limiter.Failed(from)
+		c.srv.limiter.Failed(from, user)
 		c.srv.cfg.Logf("login of user %q from %s failed: the password is not right, or there is no such role, or it has no password", user, from)
 		return failed
 	}
