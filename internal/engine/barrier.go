@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/tidemill/tidemill/internal/coord"
+	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/sql"
 	"github.com/tidemill/tidemill/internal/types"
 	"github.com/tidemill/tidemill/internal/wire"
@@ -19,6 +22,17 @@ func (s *Session) ready(ctx context.Context, stmt sql.Stmt) error {
 	if !touches(stmt) || s.tx != nil && s.tx.snap != nil {
 		return nil
 	}
+	if reads(stmt) {
+		if s.params.value("read") == "latest" {
+			a, err := s.e.call(ctx, &request{kind: coord.Barrier, leave: ctx})
+			if err != nil {
+				return err
+			}
+			s.wrote(a.seq)
+		} else if err := s.current(); err != nil {
+			return err
+		}
+	}
 	if s.after > s.e.Snapshot().Seq && !s.e.waitFor(ctx, s.after, writeWait) {
 		if ctx.Err() != nil {
 			return canceled(ctx)
@@ -27,6 +41,49 @@ func (s *Session) ready(ctx context.Context, stmt sql.Stmt) error {
 			Hint: "The write is committed. This node is behind or cut off; try again, or connect to another one."}
 	}
 	return nil
+}
+
+// current warns of answers that may be older than the session allows, or refuses to give them.
+func (s *Session) current() error {
+	e := s.e
+	if e.cfg.Leader == nil {
+		return nil
+	}
+	ms, _ := durationMillis(s.params.value("max_staleness"))
+	at := e.stand.atEnd()
+	age := e.cfg.Clock().Sub(at)
+	if age <= time.Duration(ms)*time.Millisecond && !at.IsZero() {
+		return nil
+	}
+	te := types.Error{Code: "55P04", Message: fmt.Sprintf("this node may be %v behind", age.Round(time.Millisecond)),
+		Detail: fmt.Sprintf("It is at step %d. It is behind, or cut off from the others.", e.Snapshot().Step),
+		Hint:   "Connect to another node, wait for what is committed with SET read = 'latest', or allow more with SET max_staleness."}
+	if at.IsZero() {
+		te.Message = "it is not known how far this node is behind"
+	}
+	if s.params.value("stale_reads") == "refuse" {
+		return &te
+	}
+	if te.Code = "01000"; s.opt.Notice != nil {
+		s.opt.Notice(session.Notice{Severity: "WARNING", Error: te})
+	}
+	return nil
+}
+
+// atEnd is Standing.AtEnd.
+func (s *stand) atEnd() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now.AtEnd
+}
+
+// reads reports whether a statement's answer depends on rows.
+func reads(stmt sql.Stmt) bool {
+	switch stmt.(type) {
+	case *sql.Query, *sql.Insert, *sql.Update, *sql.Delete, *sql.Truncate, *sql.Subscribe, *sql.Copy, *sql.DeclareCursor, *sql.Explain, *sql.Execute, *sql.CreateTableAs:
+		return true
+	}
+	return false
 }
 
 // touches reports whether a statement reads rows or the catalog.

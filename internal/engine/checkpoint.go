@@ -31,6 +31,9 @@ const (
 	DefaultReserveBytes = 64 << 20
 	// keptCheckpoints is how many complete ones stay.
 	keptCheckpoints = 2
+	// maxPast is of how many it is remembered where the sources were, for nodes that are
+	// behind.
+	maxPast = 256
 	// checkpointRest is how long no checkpoint is written after one: 1/checkpointRest of the
 	// time that it took, so that a slow disk has other things to do too.
 	checkpointRest = 2
@@ -72,6 +75,7 @@ type checkpoints struct {
 	waiting []*request  // CHECKPOINT statements that the one under way answers
 	next    []*request  // those that came too late for it
 	kept    []keptCheckpoint
+	past    []keptCheckpoint         // those made lately, the oldest first, whether they are kept or not
 	tidying atomic.Bool              // files and logs are being trimmed
 	untidy  atomic.Pointer[trimming] // what is to be trimmed next
 	holds   atomic.Int32             // of Engine.Hold: nothing is trimmed
@@ -172,7 +176,7 @@ func (l *leader) askForCheckpoint(j *ckptJob) {
 func (l *leader) stageCheckpoint(r *request) {
 	l.outcomes = map[uint64]answer{}
 	if r.job != nil {
-		body := (&wire.Checkpoint{Step: r.job.head.Step, Manifest: wire.Hash(r.job.hash)}).Encode()
+		body := (&wire.Checkpoint{Step: r.job.head.Step, Manifest: wire.Hash(r.job.hash), Sinks: l.e.sinkPositions()}).Encode()
 		l.staged = &staged{ckpt: r.job}
 		l.staged.seal(l, wire.KindCkpt, l.coord.Epoch(), body)
 		l.feed(coord.Staged{Records: 1, Hash: coord.Hash(l.staged.last)})
@@ -304,6 +308,8 @@ func (l *leader) checkpointComplete(j *ckptJob) {
 	j.done(true)
 	c.job, c.fails = nil, 0
 	c.kept = append([]keptCheckpoint{keep(j.hash, &j.head)}, c.kept...)
+	c.past = append(c.past, c.kept[0])
+	c.past = c.past[max(0, len(c.past)-maxPast):]
 	c.kept = c.kept[:min(len(c.kept), keptCheckpoints)]
 	now := l.e.cfg.Clock()
 	took := now.Sub(j.began)

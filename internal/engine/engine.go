@@ -146,6 +146,7 @@ type Engine struct {
 	nextReq  atomic.Uint64
 	polls    atomic.Bool // there was a source that generates its rows
 	quiet    atomic.Bool // it closes: sources rest
+	looking  atomic.Bool // for rows of sources that came by way of another node
 
 	ctx    context.Context // ends when the engine closes
 	cancel context.CancelFunc

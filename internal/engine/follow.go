@@ -160,3 +160,11 @@ func (e *Engine) Lead(ctx context.Context) error {
 		return e.Err()
 	}
 }
+
+// floor is Config.Floor; 0: nobody needs anything.
+func (e *Engine) floor() uint64 {
+	if e.cfg.Floor == nil {
+		return 0
+	}
+	return e.cfg.Floor()
+}

@@ -96,7 +96,7 @@ func (e *Engine) pauseFor(ctx context.Context, happened <-chan struct{}, d time.
 }
 
 func errLeaderless() error {
-	return &types.Error{Code: "57P03", Message: "no node leads the pipeline now, and nothing was written",
+	return &types.Error{Code: "57P03", Message: "no node leads the pipeline now, and nothing was done",
 		Hint: "Try again in a moment. If it stays so, fewer nodes are up or reached than make a majority."}
 }
 

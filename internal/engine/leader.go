@@ -69,6 +69,7 @@ type leader struct {
 	exempt    map[catalog.ID]bool // during replay: views whose digests are not compared
 	head      *checkpointHead     // of the checkpoint that replay begins behind
 	follows   *standby            // nil: it leads, or is on its way to
+	looked    time.Time           // when stragglers were looked for
 }
 
 // request is what sessions ask of the leader.

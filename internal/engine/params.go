@@ -85,6 +85,9 @@ var settings = indexSettings([]setting{
 	{name: "geqo", value: "on", about: "has no effect", one: onOff},
 	{name: "enable_seqscan", value: "on", about: "has no effect", one: onOff},
 	{name: "work_mem", value: "4MB", about: "has no effect"},
+	{name: "read", value: "committed", about: "whether statements read the last step of this node, or wait for all that is committed anywhere", one: []string{"committed", "latest"}},
+	{name: "max_staleness", value: "10s", about: "how old answers of a node that is behind or cut off may be"},
+	{name: "stale_reads", value: "warn", about: "what becomes of answers that may be older than max_staleness", one: []string{"warn", "refuse"}},
 	{name: "role", value: "none", about: "the current role", one: []string{"none"}},
 	{name: "max_connections", value: strconv.Itoa(MaxSessions), readOnly: true, about: "sessions there may be"},
 })
@@ -232,6 +235,12 @@ func (p *params) apply(st setting, name, value string) (string, error) {
 			return bad("")
 		}
 		value = low
+	case "read", "stale_reads":
+		value = low
+	case "max_staleness":
+		if ms, err := durationMillis(low); err != nil || ms <= 0 {
+			return bad("It is a time above zero such as 500ms or 10s.")
+		}
 	case "statement_timeout", "lock_timeout":
 		if _, err := durationMillis(low); err != nil {
 			return bad("")

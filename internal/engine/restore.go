@@ -103,8 +103,14 @@ func noWayBack(first uint64, failed error) error {
 	if failed != nil {
 		te.Detail = fmt.Sprintf("The newest that is there cannot be used: %v", failed)
 	}
-	return te
+	return &lostWay{te}
 }
+
+// lostWay is an ErrNeedsCheckpoint as clients see it.
+type lostWay struct{ te *types.Error }
+
+func (e *lostWay) Error() string   { return e.te.Error() }
+func (e *lostWay) Unwrap() []error { return []error{e.te, ErrNeedsCheckpoint} }
 
 // manifests lists the checkpoints that are there, newest first.
 func (e *Engine) manifests() ([]ckpt.Entry, error) {

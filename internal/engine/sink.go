@@ -10,6 +10,7 @@ import (
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/wire"
 )
 
 const (
@@ -188,6 +189,17 @@ func (s *sinkState) Done(ctx context.Context, step uint64) error {
 		}
 	}
 	return nil
+}
+
+// sinkPositions lists how far the sinks have come that have delivered something.
+func (e *Engine) sinkPositions() []wire.SinkPosition {
+	var out []wire.SinkPosition
+	for _, s := range e.Sinks() {
+		if s.Position > 0 {
+			out = append(out, wire.SinkPosition{Sink: catalog.ID(s.ID), Step: s.Position})
+		}
+	}
+	return out
 }
 
 // dropSink stops a sink and forgets its position.

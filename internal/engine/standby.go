@@ -392,7 +392,16 @@ func (l *leader) droppedLater(ctx context.Context, id catalog.ID) bool {
 
 // noteRecord takes what EPOCH and CKPT records tell those who do not lead.
 func (l *leader) noteRecord(seq uint64, kind wire.Kind, body []byte) error {
-	if kind != wire.KindEpoch {
+	if kind == wire.KindCkpt {
+		c, err := wire.DecodeCheckpoint(body)
+		if err != nil {
+			return fmt.Errorf("log record %d: %w", seq, err)
+		}
+		for _, s := range c.Sinks {
+			if r := l.rels[s.Sink]; r != nil && r.ring != nil && r.def.Kind == catalog.Sink && l.e.cfg.Follow {
+				r.ring.forget(s.Step)
+			}
+		}
 		return nil
 	}
 	ep, err := wire.DecodeEpoch(body)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -155,8 +156,20 @@ func (l *leader) trimming() trimming {
 	if len(l.ckpt.kept) < keptCheckpoints || !l.leading() {
 		return t
 	}
-	oldest := l.ckpt.kept[len(l.ckpt.kept)-1]
+	needs := slices.Clone(l.ckpt.kept)
+	oldest := needs[len(needs)-1]
 	t.logBelow = oldest.logSeq + 1
+	if floor := l.e.floor(); floor > 0 && floor < t.logBelow {
+		// Others replay from there on. Where the sources were then is known of the checkpoints
+		// made before.
+		t.logBelow = floor
+		i := sort.Search(len(l.ckpt.past), func(i int) bool { return l.ckpt.past[i].logSeq >= floor })
+		if i == 0 {
+			return t
+		}
+		oldest = l.ckpt.past[i-1]
+		needs = append(needs, oldest)
+	}
 	for _, s := range l.e.sourceList() {
 		def := l.cat.ByID(s.id)
 		if def == nil || s.log == nil {
@@ -167,7 +180,7 @@ func (l *leader) trimming() trimming {
 			continue
 		}
 		below := uint64(math.MaxUint64)
-		for _, k := range l.ckpt.kept {
+		for _, k := range needs {
 			below = min(below, k.positions[s.id])
 		}
 		if below <= 1 || l.historyRead[s.id] > oldest.logSeq || l.e.readByBuild(s.id) {

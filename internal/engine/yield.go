@@ -41,6 +41,7 @@ func (e *Engine) Yield(ctx context.Context) error {
 
 // handOver lets the loop finish what it has, and end.
 func (e *Engine) handOver(ctx context.Context) {
+	e.quiet.Store(true) // what came to sources by now is for the next leader
 	e.order(ctx, &request{kind: coord.Flush})
 	if e.store != nil {
 		short, cancel := context.WithTimeout(ctx, yieldCheckpoint)
@@ -75,6 +76,7 @@ func (l *leader) beats() *time.Ticker {
 
 // beat commits an empty step if nothing was for a while.
 func (l *leader) beat() {
+	l.stragglers()
 	now := l.e.cfg.Clock()
 	if now.Sub(l.e.stand.last()) < HeartbeatSteps-beatEvery || l.coord.Waiting() > 0 || l.e.room() != nil {
 		return

@@ -18,6 +18,7 @@ const (
 	maxMarks      = 1 << 16 // watermarks that move in one STEP
 	maxSent       = 1 << 16 // requests and messages named by one block
 	maxSkipped    = 1 << 16 // rows that one STEP leaves out or takes again
+	maxSinks      = 1 << 16 // sinks in one CKPT
 	maxRebuilt    = 1 << 16 // views that one STEP gives new circuits
 	// MaxPartitions bounds the partitions of a source whose watermarks a block holds.
 	MaxPartitions = 1024
@@ -333,21 +334,42 @@ func DecodeDDL(body []byte) (*DDL, error) {
 	return d, nil
 }
 
-// Checkpoint names a checkpoint; reserved, nothing writes it yet.
+// Checkpoint names a checkpoint that is complete.
 type Checkpoint struct {
 	Step     uint64
 	Manifest Hash
+	// Sinks tells how far sinks have come, so that standbys keep no more for them than the
+	// leader does.
+	Sinks []SinkPosition
+}
+
+// SinkPosition says that a sink has taken everything up to a step.
+type SinkPosition struct {
+	Sink catalog.ID
+	Step uint64
 }
 
 // Encode returns the record's body.
 func (c *Checkpoint) Encode() []byte {
-	return append(binary.AppendUvarint(nil, c.Step), c.Manifest[:]...)
+	dst := append(binary.AppendUvarint(nil, c.Step), c.Manifest[:]...)
+	dst = binary.AppendUvarint(dst, uint64(len(c.Sinks)))
+	for _, s := range c.Sinks {
+		dst = binary.AppendUvarint(dst, uint64(s.Sink))
+		dst = binary.AppendUvarint(dst, s.Step)
+	}
+	return dst
 }
 
 // DecodeCheckpoint reads the body of a CKPT record.
 func DecodeCheckpoint(body []byte) (*Checkpoint, error) {
 	r := &reader{b: body}
 	c := &Checkpoint{Step: r.uvarint("step"), Manifest: r.hash("manifest")}
+	if r.atEnd() { // version 4
+		return c, r.end("CKPT")
+	}
+	for n := r.count("sinks", maxSinks); n > 0 && r.err == nil; n-- {
+		c.Sinks = append(c.Sinks, SinkPosition{Sink: r.id("sink"), Step: r.uvarint("step")})
+	}
 	return c, r.end("CKPT")
 }
 

@@ -180,7 +180,7 @@ func sampleRecords(t testing.TB) map[string][]byte {
 			Marks: []Mark{{16390, 2, 86_400_000_000}, {16391, 0, -7}}, Late: []Late{{16385, 3}},
 			Skipped: []Skipped{{16390, 77, 5, "view v fails", []byte{1, 2}}, {16390, 78, 6, "", nil}}, Retried: []Retried{{16390, 12, rows}}, Rebuilt: []catalog.ID{16391, 16392},
 			Changes: []Change{{Tx: 0, Table: 16385, Rows: rows}}}).Encode()},
-		{"ckpt", KindCkpt, (&Checkpoint{Step: 8, Manifest: Hash{9}}).Encode()},
+		{"ckpt", KindCkpt, (&Checkpoint{Step: 8, Manifest: Hash{9}, Sinks: []SinkPosition{{Sink: 12, Step: 7}}}).Encode()},
 		{"ddl", KindDDL, ddl},
 		{"src", KindSource, (&Source{First: 10, Count: 11, Rows: rows, Bad: []BadRecord{{3, "not JSON", []byte("{")}}, Cursor: []byte("c"), Proc: 77,
 			Event: &Event{Mark: 1_000_000, Late: 4, Parts: []Part{{0, 1_000_000}, {9, math.MinInt64}}},

@@ -1,0 +1,51 @@
+package engine
+
+import "time"
+
+// lookForStragglers is how often a leader looks whether its sources have rows that it does
+// not know of: another node led until a moment ago and may have accepted some since, which
+// are durable and wait for a step.
+const lookForStragglers = 5 * time.Second
+
+// stragglers looks for rows that came to the streams of sources by way of another node.
+func (l *leader) stragglers() {
+	now := l.e.cfg.Clock()
+	if now.Sub(l.looked) < lookForStragglers {
+		return
+	}
+	l.looked = now
+	var list []*source
+	for _, s := range l.e.sourceList() {
+		if s.log != nil {
+			list = append(list, s)
+		}
+	}
+	if len(list) == 0 || l.e.looking.Swap(true) {
+		return
+	}
+	l.e.spawn(func() {
+		defer l.e.looking.Store(false)
+		for _, s := range list {
+			if err := s.lookBehind(); err != nil && l.e.ctx.Err() == nil {
+				l.e.cfg.Logger.Warn("look for rows of a source", "pipeline", l.e.cfg.Name, "source", s.def.Name, "err", err)
+			}
+		}
+	})
+}
+
+// lookBehind takes what the stream has beyond what is known.
+func (s *source) lookBehind() error {
+	ctx := s.e.ctx
+	_, last, err := s.log.Bounds(ctx)
+	if err != nil {
+		return err
+	}
+	s.appendMu.Lock()
+	defer s.appendMu.Unlock()
+	s.mu.Lock()
+	if last > s.lastSeq {
+		s.uncertain = true
+	}
+	s.mu.Unlock()
+	return s.settle(ctx)
+}
