@@ -145,7 +145,7 @@ func (c *Coord) again() []Effect {
 		return c.stop(Failed, fmt.Sprintf("the log did not answer after %d attempts", w.attempts))
 	}
 	wait := int64(firstBackoffMicros) << min(w.attempts-1, 20)
-	c.retryAt = c.now + min(wait, maxBackoffMicros)
+	c.retryAt = c.now + min(wait, c.cfg.MaxBackoffMicros)
 	return []Effect{Wake{At: c.retryAt}}
 }
 

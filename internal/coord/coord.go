@@ -36,7 +36,7 @@ const (
 	DefaultStepRows     = 65536
 	DefaultLingerMicros = 10_000
 	DefaultMaxAttempts  = 12
-	maxBackoffMicros    = 2_000_000
+	DefaultMaxBackoff   = 2_000_000 // microseconds
 	firstBackoffMicros  = 20_000
 )
 
@@ -53,6 +53,8 @@ type Config struct {
 	LingerMicros int64
 	// MaxAttempts is how often an append is sent before the coord gives up.
 	MaxAttempts int
+	// MaxBackoffMicros is the longest wait between two attempts.
+	MaxBackoffMicros int64
 }
 
 // Item is something that waits for its turn in the order of submission.
@@ -142,6 +144,9 @@ func New(cfg Config) *Coord {
 	}
 	if cfg.MaxAttempts <= 0 {
 		cfg.MaxAttempts = DefaultMaxAttempts
+	}
+	if cfg.MaxBackoffMicros <= 0 {
+		cfg.MaxBackoffMicros = DefaultMaxBackoff
 	}
 	return &Coord{cfg: cfg, due: NotDue}
 }

@@ -82,7 +82,7 @@ func TestGivesUpAfterManyAttempts(t *testing.T) {
 	now := int64(0)
 	for range 2 {
 		c.Step(Appended{Unknown})
-		now += maxBackoffMicros
+		now += DefaultMaxBackoff
 		want(t, c.Step(Clock{now}), Append{1})
 	}
 	want(t, c.Step(Appended{Unknown}), Dropped{false, "the log did not answer after 3 attempts"},

@@ -294,10 +294,26 @@ func (e *Engine) newLeader(lanes int) {
 	}
 	e.lead = &leader{
 		e: e, work: worker.Open(work), rels: map[catalog.ID]*relation{}, requests: map[uint64]*request{}, from: 1,
-		coord: coord.New(coord.Config{StepRows: e.cfg.StepRows, LingerMicros: e.cfg.Linger.Microseconds()}),
+		coord: coord.New(e.coordConfig()),
 		cat:   catalog.New(e.virtuals()), positions: map[catalog.ID]uint64{}, events: map[catalog.ID]*tableEvent{}, historyRead: map[catalog.ID]uint64{}, stale: map[catalog.ID]string{}, exempt: map[catalog.ID]bool{},
 		wake: time.NewTimer(time.Hour), wakeAt: math.MaxInt64, cache: cache, ckpt: checkpoints{store: e.store, at: math.MaxInt64},
 	}
+}
+
+// Bounds of appends in a cluster, whose logs are without a leader for seconds when a node
+// dies: what waits should go on at once when there is one.
+const (
+	clusterBackoff  = 200 * time.Millisecond
+	clusterAttempts = 300
+)
+
+// coordConfig says how steps are closed and appended.
+func (e *Engine) coordConfig() coord.Config {
+	cfg := coord.Config{StepRows: e.cfg.StepRows, LingerMicros: e.cfg.Linger.Microseconds()}
+	if e.cfg.Leader != nil {
+		cfg.MaxAttempts, cfg.MaxBackoffMicros = clusterAttempts, clusterBackoff.Microseconds()
+	}
+	return cfg
 }
 
 // virtuals are the system catalogs' relations.

@@ -13,6 +13,8 @@ import (
 const (
 	// leaseTTL is for how long a node that wants to lead keeps others from trying.
 	leaseTTL = 3 * time.Second
+	// leaseWait bounds the asking for a lease.
+	leaseWait = 500 * time.Millisecond
 	// leadEvery is how often it is looked who leads and whether the lease is to be renewed.
 	leadEvery = 500 * time.Millisecond
 	// logSilence is how long the log may be silent before a standby tries to lead though
@@ -20,7 +22,7 @@ const (
 	logSilence = 6 * time.Second
 	// leaderPatience is how long a leader whose appends get no answer keeps its clients
 	// waiting before it ends and follows.
-	leaderPatience = 8 * time.Second
+	leaderPatience = 15 * time.Second
 	// moveLogAfter is how long a leader waits before it asks for the log's own leader to be
 	// on its node, so that elections are over.
 	moveLogAfter = 2 * time.Second
@@ -179,11 +181,19 @@ func (t *tending) vacant() bool {
 }
 
 func (t *tending) tryToLead(ctx context.Context) {
-	acquire, cancel := context.WithTimeout(ctx, leaseTTL)
+	acquire, cancel := context.WithTimeout(ctx, leaseWait)
 	defer cancel()
 	lease, err := t.c.n.fabric.AcquireLease(acquire, "pipeline."+t.e.Name(), t.c.cfg.Node, leaseTTL)
-	if err != nil {
-		if ctx.Err() == nil && !errors.Is(err, fabric.ErrLeaseHeld) && !errors.Is(err, fabric.ErrUnavailable) && !errors.Is(err, fabric.ErrUnknown) {
+	switch {
+	case err == nil:
+	case errors.Is(err, fabric.ErrUnavailable) || errors.Is(err, fabric.ErrUnknown):
+		// Leases have a leader of their own, which may have died as well. The log decides;
+		// that two try at once is only to be unlikely.
+		if !t.c.members.first(t.e.Name(), t.c.cfg.Node) {
+			return
+		}
+	default:
+		if ctx.Err() == nil && !errors.Is(err, fabric.ErrLeaseHeld) {
 			t.c.n.cfg.Logf("lead pipeline %s: %v", t.e.Name(), err)
 		}
 		return

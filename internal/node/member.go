@@ -129,6 +129,23 @@ func (m *members) leader(pipeline string) (name string, epoch uint64, ok bool) {
 	return name, epoch, ok
 }
 
+// first reports whether of the standbys of a pipeline that are heard of this one is to
+// lead if no lease says who: that which is furthest, of several the first by name.
+func (m *members) first(pipeline, self string) bool {
+	best, at := "", uint64(0)
+	for _, x := range m.list() {
+		if !m.here(x) || x.beat.Draining {
+			continue
+		}
+		for _, p := range x.beat.Pipelines {
+			if p.Name == pipeline && p.Role == roleStandby && (best == "" || p.LogPosition > at) {
+				best, at = x.beat.Name, p.LogPosition
+			}
+		}
+	}
+	return best == self
+}
+
 // floor is the oldest record of a pipeline's log that another node needs, 0 if none does.
 func (m *members) floor(pipeline, self string) uint64 {
 	least := uint64(0)

@@ -57,6 +57,24 @@ func TestMembersTellWhoLeads(t *testing.T) {
 	}
 }
 
+func TestMembersAgreeOnTheNextLeader(t *testing.T) {
+	h := newHeard()
+	h.say(t, "a", roleLeader, 3, 0)
+	h.say(t, "b", roleStandby, 3, 0)
+	h.say(t, "c", roleStandby, 3, 0)
+	if h.first("p", "a") || !h.first("p", "b") || h.first("p", "c") {
+		t.Fatal("of two that are as far the first by name is next")
+	}
+	h.note(Beat{Name: "c", Pipelines: []PipelineBeat{{Name: "p", Role: roleStandby, LogPosition: 9}}})
+	if h.first("p", "b") || !h.first("p", "c") {
+		t.Fatal("the one that is furthest is next")
+	}
+	h.note(Beat{Name: "c", Draining: true, Pipelines: []PipelineBeat{{Name: "p", Role: roleStandby, LogPosition: 9}}})
+	if !h.first("p", "b") || h.first("p", "c") {
+		t.Fatal("one that is drained is not next")
+	}
+}
+
 func TestMembersKeepWhatOthersNeed(t *testing.T) {
 	h := newHeard()
 	h.say(t, "a", roleLeader, 1, 5) // itself
