@@ -413,18 +413,18 @@ func writeDurable(dir, name string, data []byte) error {
 func (f *Fabric) checkCluster(ctx context.Context, cfg Config, log *serverLog) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	for f.srv.ClusterAddr() == nil && ctx.Err() == nil && log.fatal() == nil {
+	for f.server().ClusterAddr() == nil && ctx.Err() == nil && log.fatal() == nil {
 		pause(ctx, time.Millisecond) // the server opens it beside its start
 	}
 	if err := log.fatal(); err != nil {
 		return err
 	}
 	switch {
-	case f.srv.ClusterAddr() == nil:
+	case f.server().ClusterAddr() == nil:
 		return fmt.Errorf("listen for nodes on %s: no listener", cfg.Cluster.Listen)
-	case f.srv.Node() != nodeID(cfg.Name):
-		return fmt.Errorf("the server calls node %q %q, not %q", cfg.Name, f.srv.Node(), nodeID(cfg.Name))
-	case !f.srv.JetStreamIsClustered():
+	case f.server().Node() != nodeID(cfg.Name):
+		return fmt.Errorf("the server calls node %q %q, not %q", cfg.Name, f.server().Node(), nodeID(cfg.Name))
+	case !f.server().JetStreamIsClustered():
 		return errors.New("the embedded server stores as if it were alone; refusing to run")
 	}
 	return nil
@@ -435,7 +435,7 @@ func (f *Fabric) RouteAddr() net.Addr {
 	if f.cluster == nil {
 		return nil
 	}
-	if addr := f.srv.ClusterAddr(); addr != nil {
+	if addr := f.server().ClusterAddr(); addr != nil {
 		return addr
 	}
 	return nil
@@ -464,7 +464,7 @@ func (f *Fabric) WaitReady(ctx context.Context) error {
 }
 
 func (f *Fabric) ready() bool {
-	return !f.storeStopped() && f.srv.JetStreamIsCurrent() && f.MetaLeader() != ""
+	return !f.storeStopped() && f.server().JetStreamIsCurrent() && f.MetaLeader() != ""
 }
 
 // missing says in words why the cluster is not ready.

@@ -40,6 +40,7 @@ type cursor struct {
 	js     jetstream.JetStream
 	stream string
 	filter string
+	local  bool // read this node's copy and no other
 
 	from      uint64        // belongs to whoever calls next: all below was handed on
 	delivered uint64        // likewise: messages of this consumer
@@ -49,6 +50,7 @@ type cursor struct {
 
 	mu       sync.Mutex
 	consumer string                    // the name of the one in use
+	node     string                    // where it is
 	iter     jetstream.MessagesContext // nil: to be made
 	isStop   bool
 }
@@ -59,7 +61,18 @@ func openCursor(ctx context.Context, f *Fabric, conn *nats.Conn, stream string, 
 	if conn == f.clients {
 		c.js = f.clientJS
 	}
-	c.handed.Store(from)
+	return c, c.begin(ctx)
+}
+
+// openLocalCursor reads this node's copy of a stream of ours.
+func openLocalCursor(ctx context.Context, f *Fabric, stream string, from uint64) (*cursor, error) {
+	c := &cursor{f: f, conn: f.internal, js: f.js, stream: stream, local: true, from: from, stopped: make(chan struct{})}
+	return c, c.begin(ctx)
+}
+
+func (c *cursor) begin(ctx context.Context) error {
+	f := c.f
+	c.handed.Store(c.from)
 	f.mu.Lock()
 	closing := f.closing.Load()
 	if !closing {
@@ -67,13 +80,13 @@ func openCursor(ctx context.Context, f *Fabric, conn *nats.Conn, stream string, 
 	}
 	f.mu.Unlock()
 	if closing {
-		return nil, ErrClosed
+		return ErrClosed
 	}
 	if err := f.settle(ctx, c.open); err != nil {
 		c.stop()
-		return nil, err
+		return err
 	}
-	return c, nil
+	return nil
 }
 
 // open makes a consumer that begins at c.from.
@@ -82,13 +95,14 @@ func (c *cursor) open(ctx context.Context) error {
 	if c.f.cluster != nil {
 		beat = clusterBeat
 	}
-	name := c.f.nextID()
-	consumer, err := c.js.CreateConsumer(ctx, c.stream, jetstream.ConsumerConfig{
-		Name: name, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: c.from, AckPolicy: jetstream.AckNonePolicy,
-		FilterSubject: c.filter, InactiveThreshold: cursorIdleTimeout, Replicas: 1, MemoryStorage: true,
-	})
+	consumer, err := c.create(ctx)
 	if err != nil {
 		return err
+	}
+	info := consumer.CachedInfo()
+	name, node := info.Name, c.f.name
+	if info.Cluster != nil {
+		node = info.Cluster.Leader
 	}
 	iter, err := consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(readAheadRecords, readAheadBytes),
 		jetstream.PullExpiry(cursorExpiry), jetstream.PullHeartbeat(beat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
@@ -96,7 +110,7 @@ func (c *cursor) open(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	c.consumer, c.iter, c.delivered = name, iter, 0
+	c.consumer, c.node, c.iter, c.delivered = name, node, iter, 0
 	stop := c.isStop
 	c.mu.Unlock()
 	if stop {
@@ -104,6 +118,34 @@ func (c *cursor) open(ctx context.Context) error {
 		return ErrClosed
 	}
 	return nil
+}
+
+// create asks the server for a consumer. It chooses the copy; if that must be this node's it is asked until it does.
+func (c *cursor) create(ctx context.Context) (jetstream.Consumer, error) {
+	for range maxLocalTries {
+		consumer, err := c.js.CreateConsumer(ctx, c.stream, jetstream.ConsumerConfig{
+			Name: c.f.nextID(), DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: c.from, AckPolicy: jetstream.AckNonePolicy,
+			FilterSubject: c.filter, InactiveThreshold: cursorIdleTimeout, Replicas: 1, MemoryStorage: true,
+		})
+		if err != nil {
+			return nil, err
+		}
+		info := consumer.CachedInfo()
+		if !c.local || info.Cluster == nil || info.Cluster.Leader == c.f.name {
+			return consumer, nil
+		}
+		if err := c.js.DeleteConsumer(ctx, c.stream, info.Name); err != nil {
+			return nil, err
+		}
+	}
+	return nil, fmt.Errorf("%w: the server never read this node's copy in %d tries", ErrUnavailable, maxLocalTries)
+}
+
+// at is the node whose copy is read.
+func (c *cursor) at() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.node
 }
 
 // breakOff gives up the consumer in use, so that another takes its place. Any goroutine may call it.

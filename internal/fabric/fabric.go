@@ -101,11 +101,14 @@ type Fabric struct {
 	faults  Faults
 	nonce   string // random, makes identifiers of this run unlike those of any other
 
-	lock  *os.File
-	space *space
-	store server.JetStreamConfig // as the server was started
-	srv   *server.Server
-	addr  net.Addr
+	lock   *os.File
+	space  *space
+	store  server.JetStreamConfig // as the server was started
+	cfg    Config                 // with the ports that were picked
+	secret string                 // the password of our own users
+	srv    atomic.Pointer[server.Server]
+	up     atomic.Bool // srv takes connections
+	addr   net.Addr
 
 	internal *nats.Conn // our own account
 	clients  *nats.Conn // the account of clients
@@ -117,7 +120,11 @@ type Fabric struct {
 	life      context.Context // ends when Close begins
 	endLife   context.CancelFunc
 	ids       atomic.Uint64
-	holes     atomic.Uint64 // records that a copy lacked
+	holes     atomic.Uint64          // records that a copy lacked
+	lastHole  atomic.Pointer[string] // the gap that was met last
+	repairs   atomic.Uint64
+	reopening sync.Mutex  // held while the server of a cluster is stopped and started; across I/O, for that is what it orders
+	suspects  chan string // streams whose copies on this node should be looked at
 	closing   atomic.Bool
 	closeOnce sync.Once
 	closed    chan struct{} // closed when Close begins
@@ -149,7 +156,7 @@ func Start(ctx context.Context, cfg Config) (*Fabric, error) {
 	f := &Fabric{
 		dir: cfg.Dir, name: cfg.Name, timeout: cfg.RequestTimeout, logger: cfg.Logger, nonce: randomHex(8), lock: lock,
 		closed: make(chan struct{}), done: make(chan struct{}), cursors: map[*cursor]struct{}{},
-		space: newSpace(cfg),
+		space: newSpace(cfg), cfg: cfg, secret: randomHex(16), suspects: make(chan string, maxSuspects),
 	}
 	f.life, f.endLife = context.WithCancel(context.WithoutCancel(ctx))
 	if f.timeout <= 0 {
@@ -160,70 +167,33 @@ func Start(ctx context.Context, cfg Config) (*Fabric, error) {
 	}
 	if cfg.Cluster != nil {
 		own := *cfg.Cluster
-		f.cluster = &own
+		f.cluster, f.cfg.Cluster = &own, &own
 	}
-	if err := f.start(ctx, cfg); err != nil {
+	if err := f.start(ctx); err != nil {
 		f.shutdown()
 		return nil, fmt.Errorf("start fabric in %s: %w", cfg.Dir, err)
 	}
 	return f, nil
 }
 
-func (f *Fabric) start(ctx context.Context, cfg Config) error {
-	secret := randomHex(16)
-	lone := false
-	opts, err := serverOptions(cfg, secret)
-	if err != nil {
-		return err
-	}
-	if cfg.Cluster != nil {
-		if err := clusterOptions(ctx, cfg, opts); err != nil {
-			return err
-		}
-		if lone = isOnlyMember(cfg.Dir); lone {
-			companionOptions(opts, secret)
-		}
-	} else if _, err := checkMember(cfg); err != nil {
-		return err
-	}
-	if f.srv, err = server.NewServer(opts); err != nil {
-		return err
-	}
-	log := &serverLog{out: cfg.Logger, full: func() { f.space.broken.Store(true) }}
-	f.srv.SetLoggerV2(log, false, false, false)
-	f.srv.Start()
-	if err := log.fatal(); err != nil {
-		return err
-	}
-	if cfg.Listen != "" {
-		if f.addr = f.srv.Addr(); f.addr == nil {
-			return fmt.Errorf("listen on %s: no listener", cfg.Listen)
-		}
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if cfg.Cluster != nil {
-		if err := f.checkCluster(ctx, cfg, log); err != nil {
-			return err
-		}
-	}
-	if err := f.checkSync(); err != nil {
+func (f *Fabric) start(ctx context.Context) error {
+	f.link, f.outlink = newLink(ctx), newLink(ctx)
+	if err := f.startServer(ctx); err != nil {
 		return err
 	}
 	f.store = f.storeConfig()
-	f.link, f.outlink = newLink(ctx), newLink(ctx)
-	if f.internal, err = f.connect(userInternal, secret, nats.ReconnectHandler(func(*nats.Conn) { f.relink(ctx, &f.link) })); err != nil {
+	var err error
+	if f.internal, err = f.connect(userInternal, nats.ReconnectHandler(func(*nats.Conn) { f.relink(ctx, &f.link) })); err != nil {
 		return err
 	}
-	if f.clients, err = f.connect(userOwn, secret, nats.ReconnectHandler(func(*nats.Conn) { f.relink(ctx, &f.outlink) })); err != nil {
+	if f.clients, err = f.connect(userOwn, nats.ReconnectHandler(func(*nats.Conn) { f.relink(ctx, &f.outlink) })); err != nil {
 		return err
 	}
 	if f.rpc, err = startRPC(f); err != nil {
 		return err
 	}
-	if cfg.Cluster != nil {
-		if f.system, err = f.connect(userSystem, secret); err != nil {
+	if f.cluster != nil {
+		if f.system, err = f.connect(userSystem); err != nil {
 			return err
 		}
 	}
@@ -233,21 +203,23 @@ func (f *Fabric) start(ctx context.Context, cfg Config) error {
 	if f.clientJS, err = jetstream.New(f.clients, jetstream.WithDefaultTimeout(f.timeout)); err != nil {
 		return err
 	}
-	if lone {
-		if err := f.keepCompany(opts.LeafNode.Port, secret); err != nil {
-			return err
-		}
-	}
 	f.goRun(f.watchSpace)
 	if f.cluster != nil {
+		if _, err := f.Listen(holeSubject, f.hearOfHoles); err != nil {
+			return err
+		}
 		f.goRun(f.watchCursors)
+		f.goRun(f.watchCopies)
 	}
 	return nil
 }
 
+// server is the one that runs, or the last one that did.
+func (f *Fabric) server() *server.Server { return f.srv.Load() }
+
 // checkSync makes sure that the running server syncs every write before it acknowledges it.
 func (f *Fabric) checkSync() error {
-	if jsc := f.srv.JetStreamConfig(); jsc == nil || !jsc.SyncAlways {
+	if jsc := f.server().JetStreamConfig(); jsc == nil || !jsc.SyncAlways {
 		return errors.New("the embedded server does not sync every write; refusing to run")
 	}
 	return nil
@@ -255,9 +227,9 @@ func (f *Fabric) checkSync() error {
 
 // connect opens a connection inside the process. It reconnects for ever, and refuses writes while it is not connected
 // rather than keep them for later.
-func (f *Fabric) connect(user, password string, more ...nats.Option) (*nats.Conn, error) {
+func (f *Fabric) connect(user string, more ...nats.Option) (*nats.Conn, error) {
 	conn, err := nats.Connect("", append(more,
-		nats.InProcessServer(f.srv), nats.UserInfo(user, password), nats.Name(user), nats.Timeout(connectTimeout),
+		nats.InProcessServer(inProcess{f}), nats.UserInfo(user, f.secret), nats.Name(user), nats.Timeout(connectTimeout),
 		nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectBufSize(-1),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			subject := ""
@@ -395,10 +367,7 @@ func (f *Fabric) shutdown() {
 		}
 	}
 	f.endLife()
-	if f.srv != nil {
-		f.srv.Shutdown()
-		f.srv.WaitForShutdown()
-	}
+	f.stopServer()
 	for _, l := range []*link{f.link, f.outlink} {
 		if l != nil {
 			l.end()

@@ -196,7 +196,7 @@ func TestHealth(t *testing.T) {
 	if err := f.Health(); err != nil {
 		t.Errorf("running: %v", err)
 	}
-	if err := f.srv.DisableJetStream(); err != nil { // what the server does by itself on a full disk
+	if err := f.server().DisableJetStream(); err != nil { // what the server does by itself on a full disk
 		t.Fatal(err)
 	}
 	if err := f.Health(); !errors.Is(err, ErrNoSpace) {

@@ -155,9 +155,9 @@ func (f *Fabric) handOver(ctx context.Context) {
 	for {
 		led := f.led()
 		for _, s := range led {
-			f.srv.JetStreamStepdownStream(s.account, s.stream) // an error means that it is not there any more
+			f.server().JetStreamStepdownStream(s.account, s.stream) // an error means that it is not there any more
 		}
-		meta := f.srv.JetStreamIsLeader()
+		meta := f.server().JetStreamIsLeader()
 		if meta {
 			try, cancel := context.WithTimeout(ctx, tryTimeout)
 			f.api(try, f.system, apiMetaStepDown, nil) // tried again below
@@ -176,7 +176,7 @@ type ledStream struct{ account, stream string }
 // led returns the replicated streams that this node leads.
 func (f *Fabric) led() []ledStream {
 	var out []ledStream
-	info, err := f.srv.Jsz(&server.JSzOptions{Accounts: true, Streams: true})
+	info, err := f.server().Jsz(&server.JSzOptions{Accounts: true, Streams: true})
 	if err != nil {
 		return nil
 	}

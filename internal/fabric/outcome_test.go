@@ -14,7 +14,7 @@ func cutConnection(t *testing.T, f *Fabric) {
 	if err != nil {
 		return // it is being made anew
 	}
-	if err := f.srv.DisconnectClientByID(id); err != nil {
+	if err := f.server().DisconnectClientByID(id); err != nil {
 		t.Logf("disconnect %d: %v", id, err) // gone already
 	}
 }
@@ -84,7 +84,7 @@ func TestServerStopsUnderWriter(t *testing.T) {
 		for range 20 + round*7 {
 			last = <-acked
 		}
-		f.srv.Shutdown()
+		f.server().Shutdown()
 		if err := <-ended; !errors.Is(err, ErrUnknown) && !errors.Is(err, ErrUnavailable) {
 			t.Errorf("round %d: %v", round, err)
 		}

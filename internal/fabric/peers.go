@@ -27,7 +27,7 @@ func (f *Fabric) Peers() []Peer {
 		return nil
 	}
 	now := time.Now()
-	self := Peer{Name: f.name, ID: f.srv.Node(), Online: true, Self: true, LastSeen: now}
+	self := Peer{Name: f.name, ID: f.server().Node(), Online: true, Self: true, LastSeen: now}
 	peers := []Peer{self}
 	if meta := f.meta(); meta != nil {
 		for _, p := range meta.Replicas {
@@ -58,7 +58,7 @@ func (f *Fabric) MetaLeader() string {
 }
 
 func (f *Fabric) meta() *server.MetaClusterInfo {
-	info, err := f.srv.Jsz(&server.JSzOptions{})
+	info, err := f.server().Jsz(&server.JSzOptions{})
 	if err != nil {
 		return nil // the store is closed
 	}

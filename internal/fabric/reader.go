@@ -82,12 +82,34 @@ func (r *Reader) missing(ctx context.Context, got uint64) (Record, error) {
 	}
 	rec, err := r.log.Get(ctx, r.next)
 	if errors.Is(err, ErrNotFound) {
-		return Record{}, hole
+		return r.elsewhere(ctx, hole)
 	}
 	if err == nil {
-		r.log.f.noteHole(hole)
+		r.log.f.noteHole(r.log.stream, r.cur.at(), hole)
 	}
 	return rec, err
+}
+
+// elsewhere looks for a record that the log's leader lacks: the others lead in turn, until one has it.
+func (r *Reader) elsewhere(ctx context.Context, hole *HoleError) (Record, error) {
+	info, err := r.log.Info(ctx)
+	if err != nil {
+		return Record{}, err
+	}
+	bad := info.Leader
+	for _, other := range info.Replicas {
+		if other.Offline || r.log.MoveLeader(ctx, other.Name) != nil {
+			continue
+		}
+		rec, err := r.log.Get(ctx, r.next)
+		if !errors.Is(err, ErrNotFound) {
+			if err == nil {
+				r.log.f.noteHole(r.log.stream, bad, hole)
+			}
+			return rec, err
+		}
+	}
+	return Record{}, hole
 }
 
 // Stop ends the reader and frees what the server keeps for it.

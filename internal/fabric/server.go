@@ -1,6 +1,8 @@
 package fabric
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -95,6 +97,101 @@ func listenOptions(cfg Config, opts *server.Options, account *server.Account) er
 		opts.Port = server.RANDOM_PORT
 	}
 	return nil
+}
+
+// startServer starts a server and returns when it is ready.
+func (f *Fabric) startServer(ctx context.Context) error {
+	cfg, lone := f.cfg, false
+	opts, err := serverOptions(cfg, f.secret)
+	if err != nil {
+		return err
+	}
+	if cfg.Cluster != nil {
+		if err := clusterOptions(ctx, cfg, opts); err != nil {
+			return err
+		}
+		if lone = isOnlyMember(cfg.Dir); lone {
+			companionOptions(opts, f.secret)
+		}
+	} else if _, err := checkMember(cfg); err != nil {
+		return err
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		return err
+	}
+	f.srv.Store(srv)
+	log := &serverLog{out: cfg.Logger, full: func() { f.space.broken.Store(true) }}
+	srv.SetLoggerV2(log, false, false, false)
+	srv.Start()
+	if err := log.fatal(); err != nil {
+		return err
+	}
+	if cfg.Listen != "" {
+		if f.addr == nil { // else it is the same again
+			f.addr = srv.Addr()
+		}
+		if srv.Addr() == nil {
+			return fmt.Errorf("listen on %s: no listener", cfg.Listen)
+		}
+		f.cfg.Listen = f.addr.String()
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if cfg.Cluster != nil {
+		if err := f.checkCluster(ctx, cfg, log); err != nil {
+			return err
+		}
+		f.cfg.Cluster.Listen = srv.ClusterAddr().String()
+	}
+	if err := f.checkSync(); err != nil {
+		return err
+	}
+	f.up.Store(true)
+	if lone {
+		return f.keepCompany(opts.LeafNode.Port, f.secret)
+	}
+	return nil
+}
+
+// stopServer stops the server, if there is one, and waits until it has ended.
+func (f *Fabric) stopServer() {
+	f.up.Store(false)
+	if srv := f.server(); srv != nil {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	}
+}
+
+// restartServer stops the server, calls between, which may be nil, and starts another in its place; our connections
+// come back by themselves, as those of clients do. In a cluster this is how a store is opened again: a store that is
+// opened below a running server answers for streams, by itself and for all nodes, before it knows that there are others.
+func (f *Fabric) restartServer(between func() error) error {
+	f.space.opening.Store(true)
+	defer f.space.opening.Store(false)
+	f.stopServer()
+	f.space.broken.Store(false) // a write that fails from here on is a new failure
+	var err error
+	if between != nil {
+		err = between()
+	}
+	if serr := f.startServer(f.life); serr != nil {
+		f.stopServer()
+		return errors.Join(err, fmt.Errorf("start the server again: %w", serr))
+	}
+	return err
+}
+
+// inProcess connects to the server that runs.
+type inProcess struct{ f *Fabric }
+
+// InProcessConn is called by the client library.
+func (p inProcess) InProcessConn() (net.Conn, error) {
+	if !p.f.up.Load() {
+		return nil, errors.New("the server is being started")
+	}
+	return p.f.server().InProcessConn()
 }
 
 func isLoopback(host string) bool {

@@ -126,7 +126,7 @@ func (f *Fabric) Space() (freeBytes, reserveBytes int64) {
 
 // storeStopped reports whether the server does not store until it is told to again.
 func (f *Fabric) storeStopped() bool {
-	return f.space.broken.Load() || f.space.opening.Load() || !f.closing.Load() && !f.srv.JetStreamEnabled()
+	return f.space.broken.Load() || f.space.opening.Load() || !f.closing.Load() && !f.server().JetStreamEnabled()
 }
 
 // watchSpace tells when the room on the disk comes to an end and when there is some
@@ -167,14 +167,22 @@ func (f *Fabric) watchSpace() {
 // disk: a stream that met an error takes no more writes before that. What was
 // acknowledged is there; a record that was under way is or is not.
 func (f *Fabric) restartStore() error {
+	if f.cluster != nil {
+		f.reopening.Lock()
+		defer f.reopening.Unlock()
+		if !f.storeStopped() {
+			return nil // a copy was being repaired
+		}
+		return f.restartServer(nil)
+	}
 	f.space.opening.Store(true) // the server says that it stores before it has read its streams
 	defer f.space.opening.Store(false)
-	if err := f.srv.ShutdownJetStream(); err != nil {
+	if err := f.server().ShutdownJetStream(); err != nil {
 		return err
 	}
 	f.space.broken.Store(false) // a write that fails from here on is a new failure
 	cfg := f.store
-	if err := f.srv.EnableJetStream(&cfg); err != nil {
+	if err := f.server().EnableJetStream(&cfg); err != nil {
 		return err
 	}
 	for _, c := range f.openCursors() {
@@ -185,7 +193,7 @@ func (f *Fabric) restartStore() error {
 
 // storeConfig is that of the running store, to open it again.
 func (f *Fabric) storeConfig() server.JetStreamConfig {
-	cfg := *f.srv.JetStreamConfig()
+	cfg := *f.server().JetStreamConfig()
 	cfg.StoreDir = f.dir // to which the server adds a directory of its own
 	return cfg
 }

@@ -96,7 +96,7 @@ func TestStoreOpensAgain(t *testing.T) {
 		last := 10 + round
 		free.Store(1 << 20)
 		eventually(t, "it is full", func() bool { return f.Room() != nil })
-		if err := f.srv.ShutdownJetStream(); err != nil {
+		if err := f.server().ShutdownJetStream(); err != nil {
 			t.Fatal(err)
 		}
 		var full *NoSpaceError
