@@ -37,6 +37,8 @@ const maxFindings = 40
 
 // findings is what was found wrong. It may be used by many.
 type findings struct {
+	clock func() time.Duration // since the start of the load; nil: nobody asks when
+
 	mu     sync.Mutex
 	counts [classes]int
 	words  []string
@@ -47,7 +49,11 @@ func (f *findings) add(c class, format string, args ...any) {
 	defer f.mu.Unlock()
 	f.counts[c]++
 	if len(f.words) < maxFindings {
-		f.words = append(f.words, classNames[c]+": "+fmt.Sprintf(format, args...))
+		when := ""
+		if f.clock != nil {
+			when = fmt.Sprintf("at %.1fs: ", f.clock().Seconds())
+		}
+		f.words = append(f.words, when+classNames[c]+": "+fmt.Sprintf(format, args...))
 	}
 }
 

@@ -31,9 +31,8 @@ func judge(err error) outcome {
 	case err == nil:
 		return acked
 	case !errors.As(err, &pe):
-		if pgconn.SafeToRetry(err) {
-			return refused // it was never sent
-		}
+		// pgconn.SafeToRetry is not asked: it holds for "conn closed", which is also what comes of a
+		// connection that breaks between the answer to a statement and the word that the next may come.
 		return unknown
 	case pe.Code == "57P03":
 		return refused // nobody leads, or the node is starting: nothing happened

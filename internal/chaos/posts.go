@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 )
 
 // producers is the history of requests to a source over HTTP. Each producer numbers its
@@ -57,6 +58,9 @@ func (h *producers) check(rows []string, f *findings) {
 	}
 }
 
+// wrongPause is before a request is sent again that was answered as it must not be.
+const wrongPause = time.Second
+
 // post sends numbered requests.
 func (r *chaos) post(ctx context.Context, node int, producer int64) {
 	for seq := int64(1); ctx.Err() == nil; pause(ctx, pace) {
@@ -68,8 +72,9 @@ func (r *chaos) post(ctx context.Context, node int, producer int64) {
 			r.noteWrite("posts", acked, 1, begun, nil)
 			seq++
 		case err == nil && (code == http.StatusConflict || code == http.StatusUnprocessableEntity):
-			r.findings.add(wrong, "posts: request %d of producer %d on node %s: %d %s", seq, producer, r.cluster.Node(node).Name(), code, answer)
-			return
+			r.findings.add(wrong, "posts: request %d of producer %d on node %s, the one before was answered: %d %s", seq, producer, r.cluster.Node(node).Name(), code, strings.TrimSpace(answer))
+			node = (node + 1) % r.cluster.Nodes()
+			pause(ctx, wrongPause)
 		default:
 			if err == nil {
 				err = fmt.Errorf("%d %.200s", code, answer)
