@@ -185,6 +185,7 @@ func (l *leader) beginStandby() {
 	l.noteHeard()
 	l.publishSnapshot()
 	l.startCheckpoints()
+	l.readUnread()
 	l.e.recovery.ready(l.coord.CommittedStep())
 }
 
