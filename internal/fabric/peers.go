@@ -8,11 +8,16 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
+// heartbeatSilence is for how long the leader of the cluster's own log may not hear of a node that counts as online. It
+// hears of every node each second.
+const heartbeatSilence = 5 * time.Second
+
 // Peer is a node of the cluster as this node sees it.
 type Peer struct {
 	Name string
 	ID   string // in Raft groups; follows from the name
-	// Online: heard of within the last seconds. Self: this node.
+	// Online: this node is connected with it, and heard of it within the last seconds as far as it can know. A
+	// connection that went silent is given up after 10 seconds. Self: this node.
 	Online, Self bool
 	// Lag is how many entries of the cluster's own log it lacks; only the leader of that log knows.
 	Lag uint64
@@ -30,13 +35,20 @@ func (f *Fabric) Peers() []Peer {
 	self := Peer{Name: f.name, ID: f.server().Node(), Online: true, Self: true, LastSeen: now}
 	peers := []Peer{self}
 	if meta := f.meta(); meta != nil {
+		near := f.connected()
+		leads := meta.Leader == f.name
 		for _, p := range meta.Replicas {
 			if p.Peer == self.ID {
 				peers[0].Lag = p.Lag
 				continue
 			}
-			peer := Peer{Name: p.Name, ID: p.Peer, Online: !p.Offline, Lag: p.Lag}
-			if p.Active > 0 {
+			peer := Peer{Name: p.Name, ID: p.Peer, Online: near[p.Name], Lag: p.Lag}
+			switch {
+			case leads && p.Active > heartbeatSilence:
+				peer.Online, peer.LastSeen = false, now.Add(-p.Active)
+			case peer.Online && !leads:
+				peer.LastSeen = now
+			case p.Active > 0:
 				peer.LastSeen = now.Add(-p.Active)
 			}
 			peers = append(peers, peer)
@@ -63,6 +75,19 @@ func (f *Fabric) meta() *server.MetaClusterInfo {
 		return nil // the store is closed
 	}
 	return info.Meta
+}
+
+// connected returns the names of the nodes that this one has a connection with.
+func (f *Fabric) connected() map[string]bool {
+	out := map[string]bool{}
+	routes, err := f.server().Routez(&server.RoutezOptions{})
+	if err != nil {
+		return out
+	}
+	for _, r := range routes.Routes {
+		out[r.RemoteName] = true
+	}
+	return out
 }
 
 // online is how many nodes are there now, this one among them.
