@@ -41,6 +41,9 @@ type fabricLog struct{ logf func(string, ...any) }
 // Log implements fabric.Logger. What the broker says about itself at the info level
 // is of no use to whoever runs a node.
 func (l fabricLog) Log(level slog.Level, msg string) {
+	if strings.HasPrefix(msg, "TLS certificate chain and hostname of solicited routes will not be verified") {
+		return // they are: by the callbacks of security.Certs.Peer, which the broker does not look at
+	}
 	if level >= slog.LevelWarn {
 		l.logf("%s nats: %s", strings.ToLower(level.String()), msg)
 	}

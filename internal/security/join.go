@@ -60,7 +60,9 @@ type joinError struct {
 
 // Join gets a certificate for a node from one that has the authority's key, over TLS to
 // its HTTP port addr; empty tries those in the token. The authority is known by the hash in
-// the token. It writes ca.crt, node.crt and node.key into dir, which has none of them yet.
+// the token. It writes ca.crt, node.crt and node.key into dir, which has none of them yet, or has those
+// of this node in the token's cluster: then nothing is done, so that a node may be started by
+// the same command line again, though the token has expired.
 func Join(ctx context.Context, addr, token, node string, hosts []string, dir string) (JoinInfo, error) {
 	info, err := join(ctx, addr, token, node, hosts, dir)
 	if err != nil {
@@ -76,6 +78,9 @@ func join(ctx context.Context, addr, token, node string, hosts []string, dir str
 	}
 	if err := CheckName("node", node); err != nil {
 		return JoinInfo{}, err
+	}
+	if info, done := joined(dir, t, node); done {
+		return info, nil
 	}
 	for _, name := range []string{CACertFile, CAKeyFile, NodeCertFile, NodeKeyFile} {
 		if exists(dir, name) {
@@ -95,6 +100,20 @@ func join(ctx context.Context, addr, token, node string, hosts []string, dir str
 		VerifyConnection:   func(s tls.ConnectionState) error { return pinned(s.PeerCertificates, t.CA, time.Now()) },
 	}
 	return obtain(ctx, addrs, joinRequest{Token: strings.TrimSpace(token)}, conf, t.CA, node, hosts, dir)
+}
+
+// joined reports whether dir has the certificate of this node in the token's cluster.
+func joined(dir string, t *Token, node string) (JoinInfo, bool) {
+	c, err := Open(dir)
+	if err != nil || c.Node() != node {
+		return JoinInfo{}, false
+	}
+	for _, ca := range c.current().cas {
+		if fingerprint(ca) == t.CA {
+			return JoinInfo{Cluster: t.Cluster, Routes: t.Routes}, true
+		}
+	}
+	return JoinInfo{}, false
 }
 
 // RenewFrom has a node at addr, which has the authority's key, renew the certificate of

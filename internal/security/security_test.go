@@ -306,8 +306,17 @@ func TestJoinWithToken(t *testing.T) {
 	if b.Node() != "b" || !slices.Contains(b.current().leaf.DNSNames, "b.example.org") || CanIssue(dir) {
 		t.Errorf("node %q, names %v", b.Node(), b.current().leaf.DNSNames)
 	}
-	if _, err := Join(t.Context(), addr, token, "b", nil, dir); err == nil || !strings.Contains(err.Error(), "exists already") {
-		t.Errorf("joined again: %v", err)
+	// The same again does nothing, as when the node is started again; another name is refused.
+	if again, err := Join(t.Context(), "127.0.0.1:1", token, "b", nil, dir); err != nil || !slices.Equal(again.Routes, info.Routes) || again.Cluster != "blue" {
+		t.Errorf("joined again: %+v, %v", again, err)
+	}
+	for what, try := range map[string]func() error{
+		"another name":    func() error { _, err := Join(t.Context(), addr, token, "c", nil, dir); return err },
+		"another cluster": func() error { _, err := Join(t.Context(), addr, token, "a", nil, cluster(t, "blue", "a")); return err },
+	} {
+		if err := try(); err == nil || !strings.Contains(err.Error(), "exists already") {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 
 	// Renewal shows the certificate instead of a token, and keeps the name.
