@@ -32,8 +32,8 @@ const (
 
 var classNames = [classes]string{"lost", "duplicated", "wrong", "stale and unlabelled", "digest mismatch"}
 
-// maxFindings bounds how many findings are kept in words; all are counted.
-const maxFindings = 40
+// maxFindings bounds how many findings of a class are kept in words; all are counted.
+const maxFindings = 10
 
 // findings is what was found wrong. It may be used by many.
 type findings struct {
@@ -48,7 +48,7 @@ func (f *findings) add(c class, format string, args ...any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.counts[c]++
-	if len(f.words) < maxFindings {
+	if f.counts[c] <= maxFindings {
 		when := ""
 		if f.clock != nil {
 			when = fmt.Sprintf("at %.1fs: ", f.clock().Seconds())

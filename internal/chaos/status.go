@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"sync"
 	"time"
 )
@@ -145,7 +146,11 @@ func (d *doors) look(ctx context.Context) {
 	}
 }
 
+// durations in problems grow while they last, and one is told of once.
+var durations = regexp.MustCompile(`\b\d+(\.\d+)?(ms|s|m)\b`)
+
 func (d *doors) problem(text string) {
+	text = durations.ReplaceAllString(text, "N$2")
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.problems) < maxProblems {
