@@ -74,6 +74,7 @@ func nodeFlags(cmd *cobra.Command, cfg *node.Config) {
 	f.StringVar(&cfg.NATS, "nats", defaultNATS, "address of NATS; port 0 picks a free one")
 	f.StringVar(&cfg.Certs, "certs", "", "directory of certificates, for clients and other nodes")
 	f.BoolVar(&cfg.Insecure, "insecure", false, "allow plain traffic off loopback")
+	f.BoolVar(&cfg.RequirePassword, "require-password", false, "ask clients on this machine for passwords too")
 	f.IntVar(&cfg.Workers, "workers", 0, "goroutines that compute views; 0 means one a core")
 	f.IntVar(&cfg.MaxConnections, "max-connections", 0, "SQL connections at once; 0 means 1000")
 	f.Int64Var(&cfg.QueryMemoryMB, "query-memory", 0, "megabytes one ad-hoc query may use; 0 means 512")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/security"
 	"github.com/tidemill/tidemill/internal/session"
+	"github.com/tidemill/tidemill/internal/sql"
 	"github.com/tidemill/tidemill/internal/types"
 )
 
@@ -89,4 +90,43 @@ func (b *bench) as(user string) *client {
 	}
 	c.s = s
 	return c
+}
+
+// TestRolesOnAStandby: a role is made wherever the client is, and its password goes no further
+// than that node.
+func TestRolesOnAStandby(t *testing.T) {
+	g := newGroup(t)
+	a := g.open()
+	b := g.open()
+	const secret = "s3cret-and-long"
+	c := b.as("tidemill")
+	text := `SELECT 1; CREATE USER ann PASSWORD '` + secret + `'`
+	stmts, err := sql.Parse(text, sql.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := c.s.(*Session)
+	p, err := s.plan(text, stmts[1], nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = s.withoutPasswords(p); err != nil {
+		t.Fatal(err)
+	}
+	if sent := s.remoteDDL(p).DDL.SQL; strings.Contains(sent, secret) || !strings.HasPrefix(sent, "CREATE USER ann PASSWORD 'SCRAM-SHA-256$4096:") {
+		t.Errorf("sent to the leader: %s", sent)
+	}
+	if tag := c.exec(text); tag != "CREATE ROLE" {
+		t.Errorf("tag %q", tag)
+	}
+	for _, on := range []*bench{a, b} {
+		on.reaches(a.e.Snapshot().Step)
+		login, known, err := on.e.LoginRole("ann")
+		v, bad := security.ParseVerifier(login.Verifier)
+		if !known || err != nil || bad != nil || !v.Check(secret) {
+			t.Errorf("%+v, %v, %v", login, known, err)
+		}
+	}
+	b.as("ann").fails(`CREATE ROLE x`, "42501", "permission denied to create role")
+	b.as("ann").exec(`ALTER USER ann PASSWORD 'another'`)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,6 +122,44 @@ func psqlRoles(t *testing.T, dsn string) {
 	for _, want := range []string{"ann||{}\n", "boss|" + all + "|{}\n", "group1|Cannot login|{}\n", "tidemill|" + all + "|{}\n", "DROP ROLE\n", "boss\non\n", "SSL connection"} {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("psql does not print %q:\n%s", want, out)
+		}
+	}
+}
+
+// TestPasswordsOnThisMachine: with RequirePassword nobody is trusted, wherever they are.
+func TestPasswordsOnThisMachine(t *testing.T) {
+	n, err := node.Start(t.Context(), node.Config{DataDir: t.TempDir(), PG: "127.0.0.1:0", HTTP: "127.0.0.1:0", RequirePassword: true,
+		InitSQL: "ALTER USER tidemill PASSWORD 'one'"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = n.Close(context.WithoutCancel(t.Context())) }()
+	for password, want := range map[string]string{"one": "", "two": "28P01"} {
+		c, err := pgx.Connect(t.Context(), "postgres://tidemill:"+password+"@"+n.Addrs().PG+"/tidemill?sslmode=disable")
+		var pe *pgconn.PgError
+		code := ""
+		if errors.As(err, &pe) {
+			code = pe.Code
+		}
+		if code != want || (err == nil) != (want == "") {
+			t.Errorf("password %s: %v, want %q", password, err, want)
+		}
+		if err == nil {
+			_ = c.Close(t.Context())
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+n.Addrs().HTTP+"/v1/sql", strings.NewReader("SELECT 1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth("tidemill", password)
+		req.Header.Set("Content-Type", "text/plain")
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if (res.StatusCode == http.StatusOK) != (want == "") {
+			t.Errorf("password %s: %s", password, res.Status)
 		}
 	}
 }

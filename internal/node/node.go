@@ -74,6 +74,9 @@ type Config struct {
 	// Insecure is set.
 	Certs    string
 	Insecure bool
+	// RequirePassword asks SQL and HTTP clients on loopback for passwords too, where they are
+	// trusted otherwise.
+	RequirePassword bool
 	// Cluster makes the node one of several; nil: it is alone.
 	Cluster *ClusterConfig
 	// Logf receives what is worth a line in a log; nil is silent.
@@ -213,7 +216,7 @@ func (n *Node) listen(ctx, base context.Context) error {
 			return fmt.Errorf("start node: SQL port: %w", err)
 		}
 		n.addrs.PG = ln.Addr().String()
-		n.pg = pgserver.New(pgserver.Config{Engine: n.pipeline, MaxConnections: n.cfg.MaxConnections, TLS: n.serverTLS(), Auth: n.pipeline, AllowPlaintext: n.cfg.Insecure, Logf: n.cfg.Logf})
+		n.pg = pgserver.New(pgserver.Config{Engine: n.pipeline, MaxConnections: n.cfg.MaxConnections, TLS: n.serverTLS(), Auth: n.pipeline, RequirePassword: n.cfg.RequirePassword, AllowPlaintext: n.cfg.Insecure, Logf: n.cfg.Logf})
 		n.wg.Go(func() {
 			if err := n.pg.Serve(base, ln); err != nil {
 				n.fail(fmt.Errorf("SQL port: %w", err))
@@ -227,7 +230,7 @@ func (n *Node) listen(ctx, base context.Context) error {
 		}
 		n.addrs.HTTP = ln.Addr().String()
 		api := httpapi.New(httpapi.Config{Backend: backend{n.pipeline}, Metrics: metricsHandler(n), Backup: n.backup,
-			Status: func() any { return n.Status() }, Drain: n.Drain, TLS: n.serverTLS(), Auth: n.pipeline, AllowPlaintext: n.cfg.Insecure,
+			Status: func() any { return n.Status() }, Drain: n.Drain, TLS: n.serverTLS(), Auth: n.pipeline, RequirePassword: n.cfg.RequirePassword, AllowPlaintext: n.cfg.Insecure,
 			IsNode: n.isNode(), Join: n.joinHandler(), User: User, Database: Database, Version: n.cfg.Version})
 		n.http = api.Server()
 		n.http.BaseContext = func(net.Listener) context.Context { return base }
