@@ -27,6 +27,7 @@ const (
 	codeStreamOffline   = 10118
 	codeReconfiguring   = 10226
 	codeMemberChange    = 10202
+	codeNameInUse       = 10058
 	status503           = 503
 )
 
@@ -67,7 +68,8 @@ func temporary(err error) bool {
 	var api *jetstream.APIError
 	if errors.As(err, &api) {
 		switch int(api.ErrorCode) {
-		case codeClusterNoPeers, codeClusterNoLeader, codeStreamOffline, codeReconfiguring, codeMemberChange:
+		case codeClusterNoPeers, codeClusterNoLeader, codeStreamOffline, codeReconfiguring, codeMemberChange,
+			codeNameInUse: // another node has just made it, with as many copies as it saw nodes: now it is there
 			return true
 		}
 		return api.Code == status503
