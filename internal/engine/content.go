@@ -16,6 +16,12 @@ type FillConfig struct {
 	LargeRows int64
 }
 
+// Pretend makes c the configuration of another version of the program, which takes the
+// query of a view for what reads makes of it; for tests.
+func (c *Config) Pretend(version string, reads func(query string) string) {
+	c.version, c.reads = version, reads
+}
+
 // content gathers what a new circuit gives until the relation has it: the rows of a view
 // in their own order, those of a sink in the order of whole rows.
 type content struct {

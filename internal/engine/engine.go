@@ -291,6 +291,9 @@ func (e *Engine) newLeader(lanes int) {
 	var cache *state.Cache
 	if e.store != nil {
 		cache = state.NewCache(e.store, blockCodec{}, e.budget)
+		if e.cfg.Manual != nil {
+			cache.Collect = runtime.GC // what it finds follows from what happened, and not from when garbage was collected
+		}
 	}
 	e.lead = &leader{
 		e: e, work: worker.Open(work), rels: map[catalog.ID]*relation{}, requests: map[uint64]*request{}, from: 1,

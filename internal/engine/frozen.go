@@ -85,8 +85,8 @@ func (s *Snapshot) Frozen(id catalog.ID) (step uint64, is bool) {
 	return step, is
 }
 
-// old lists the frozen views among the relations and what they were made of, by ID.
-func (s *Snapshot) old(ids []catalog.ID) (out []catalog.ID) {
+// Old lists the frozen views among relations and what they are made of, by ID.
+func (s *Snapshot) Old(ids []catalog.ID) (out []catalog.ID) {
 	if len(s.frozen) == 0 {
 		return nil
 	}
@@ -119,7 +119,7 @@ func queryInputs(q *plan.Query) (ids []catalog.ID) {
 
 // warnOld tells that a query reads rows of an earlier step.
 func (s *Session) warnOld(snap *Snapshot, ids []catalog.ID) {
-	for _, id := range snap.old(ids) {
+	for _, id := range snap.Old(ids) {
 		if s.opt.Notice == nil {
 			return
 		}

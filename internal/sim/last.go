@@ -39,6 +39,9 @@ func (w *World) last() {
 			w.all(p)
 		}
 	}
+	if w.want.upgrade && w.failure == "" && !w.lost {
+		w.upgrade()
+	}
 }
 
 // all compares every view with the oracle.
@@ -48,6 +51,9 @@ func (w *World) all(p *proc) {
 		return // another one took over
 	}
 	for _, def := range snap.Catalog.Relations() {
+		if w.oldRows(p, snap, def) {
+			continue
+		}
 		if def.Kind == catalog.MaterializedView && w.chk.cat.ByID(def.ID) != nil && w.failure == "" {
 			w.oracle(p, snap, def)
 		}

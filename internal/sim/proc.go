@@ -16,12 +16,13 @@ import (
 
 // proc is one process: a node that leads, or thinks so.
 type proc struct {
-	w    *World
-	name string
-	node *node // that it runs on
-	skew int64 // of its clock, in microseconds
-	eng  *engine.Engine
-	drv  *engine.Driver
+	w     *World
+	name  string
+	node  *node // that it runs on
+	skew  int64 // of its clock, in microseconds
+	newer bool  // it is of the other version
+	eng   *engine.Engine
+	drv   *engine.Driver
 
 	dead   bool // it has crashed
 	buried bool
@@ -89,6 +90,9 @@ func (w *World) startProc() {
 			Choose: w.IntN,
 		}}
 	cfg.Fill = engine.FillConfig{ChunkRows: pickOf(w, 0, 1, 3, 10), LargeRows: pickOf[int64](w, 0, 1, 1, 5)}
+	if p.newer = w.newer; p.newer {
+		cfg.Pretend(otherVersion, reads)
+	}
 	if w.want.disks {
 		cfg.MemoryBytes = w.want.memory
 		cfg.Checkpoint = engine.CheckpointConfig{FS: p.node.disk, Interval: pickOf(w, -1, 300*time.Millisecond, 2*time.Second, 10*time.Second),
@@ -268,17 +272,21 @@ type client struct {
 	busy  bool
 	doing string
 	step  uint64 // the last step that it has seen
+
+	warned int // of old rows
 }
 
 func (w *World) openSession(p *proc) {
-	s, err := p.eng.OpenSession(background(), session.Options{User: "sim"})
+	c := &client{p: p, name: fmt.Sprintf("c%d", len(p.sessions)+1)}
+	s, err := p.eng.OpenSession(background(), session.Options{User: "sim", Notice: c.notice})
 	if err != nil {
 		if !p.ended {
 			w.fail("open a session: %v", err)
 		}
 		return
 	}
-	p.sessions = append(p.sessions, &client{p: p, name: fmt.Sprintf("c%d", len(p.sessions)+1), s: s})
+	c.s = s
+	p.sessions = append(p.sessions, c)
 }
 
 // begin lets c do something as a task of its own.

@@ -181,7 +181,16 @@ func (w *World) known(id catalog.ID, step uint64) (batch.Digest, bool) {
 	if t := w.chk.tables[id]; t != nil {
 		return t.of(step)
 	}
-	if d := w.chk.views[id]; d != nil {
+	return w.knownTo(id, step, false)
+}
+
+// knownTo returns the digest of a view at a step as one of the versions computes it.
+func (w *World) knownTo(id catalog.ID, step uint64, newer bool) (batch.Digest, bool) {
+	d := w.chk.views[id]
+	if newer {
+		d = w.chk.newer[id]
+	}
+	if d != nil {
 		if i, ok := slices.BinarySearch(d.steps, step); ok {
 			return d.sums[i], true
 		}
@@ -225,6 +234,9 @@ func (w *World) lookAt(p *proc) {
 			}
 			continue
 		}
+		if w.oldRows(p, snap, def) {
+			continue
+		}
 		if def.Kind == catalog.MaterializedView && w.sameView(p, def, snap.Step, sum, rows) {
 			views = append(views, def)
 		}
@@ -250,10 +262,14 @@ func (w *World) sameView(p *proc, def *catalog.Relation, step uint64, sum batch.
 	if w.chk.cat.ByID(def.ID) == nil {
 		return false
 	}
-	d := w.chk.views[def.ID]
+	of := w.chk.views
+	if p.newer {
+		of = w.chk.newer
+	}
+	d := of[def.ID]
 	if d == nil {
 		d = &digests{}
-		w.chk.views[def.ID] = d
+		of[def.ID] = d
 	}
 	i, found := slices.BinarySearch(d.steps, step)
 	switch {
@@ -271,7 +287,7 @@ func (w *World) oracle(p *proc, snap *engine.Snapshot, def *catalog.Relation) {
 	if v == nil || v.check == replay || v.name == "v_recent" && w.chk.made {
 		return
 	}
-	want, err := w.compute(snap.Catalog, def, 0)
+	want, err := w.compute(p, snap.Catalog, def, 0)
 	if err != nil {
 		w.fail("the oracle of %s: %v", def.Name, err)
 		return
@@ -295,7 +311,12 @@ func (w *World) oracle(p *proc, snap *engine.Snapshot, def *catalog.Relation) {
 }
 
 // compute is a view's content at the log's last step, nil if it cannot be known.
-func (w *World) compute(cat *catalog.Catalog, def *catalog.Relation, depth int) (oracle.Table, error) {
+func (w *World) compute(p *proc, cat *catalog.Catalog, def *catalog.Relation, depth int) (oracle.Table, error) {
+	if p.newer {
+		other := *def
+		other.Query = reads(def.Query)
+		def = &other
+	}
 	pl := plan.Planner{Catalog: cat, Session: plan.Session{SearchPath: def.SearchPath, Version: engine.Version}}
 	q, err := pl.PlanRelation(def)
 	if err != nil {
@@ -311,7 +332,7 @@ func (w *World) compute(cat *catalog.Catalog, def *catalog.Relation, depth int) 
 		if rel == nil || rel.Kind != catalog.MaterializedView || depth > 3 {
 			return nil, nil // dropped meanwhile
 		}
-		t, err := w.compute(cat, rel, depth+1)
+		t, err := w.compute(p, cat, rel, depth+1)
 		if t == nil || err != nil {
 			return nil, err
 		}

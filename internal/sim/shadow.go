@@ -39,8 +39,9 @@ type shadow struct {
 	tables  map[catalog.ID]*content // and sources with a stream
 	at      map[catalog.ID]uint64   // positions of the sources after the step
 	streams map[string]*stream
-	where   map[int64]place // of each marker in tables
-	refused map[int64]bool  // markers that may not come any more
+	where   map[int64]place         // of each marker in tables
+	refused map[int64]bool          // markers that may not come any more
+	newer   map[catalog.ID]*digests // of views as the other version computes them
 	views   map[catalog.ID]*digests
 	gone    map[string]bool // logs of sources that were dropped
 	// left holds the rows that steps left out and none has put back, by position.
@@ -102,7 +103,7 @@ type stream struct {
 
 func newShadow(fail func(string, ...any), sometimes func(string)) *shadow {
 	return &shadow{fail: fail, sometimes: sometimes, cat: catalog.New(nil), tables: map[catalog.ID]*content{}, at: map[catalog.ID]uint64{},
-		streams: map[string]*stream{}, where: map[int64]place{}, refused: map[int64]bool{}, views: map[catalog.ID]*digests{}, gone: map[string]bool{}, left: map[catalog.ID]map[uint64]*batch.Batch{}}
+		streams: map[string]*stream{}, where: map[int64]place{}, refused: map[int64]bool{}, views: map[catalog.ID]*digests{}, newer: map[catalog.ID]*digests{}, gone: map[string]bool{}, left: map[catalog.ID]map[uint64]*batch.Batch{}}
 }
 
 // added takes a record that a log has taken.

@@ -54,9 +54,9 @@ var rarePaths = []string{
 	"crash during an append that is under way", "crash while it leads", "crash while it opens the pipeline", "damage found while it led",
 	"error of the disk", "fallback to an older checkpoint", "fallback to the log", "feed of unknown outcome is there",
 	"late append arrived", "late append refused", "late row dropped", "late row of a source dropped", "log trimmed", "no space",
-	"no space for a file", "outage", "pipeline opened again", "power failed", "request known already", "request sent again", "step while a view is made",
+	"no space for a file", "old rows read", "outage", "pipeline opened again", "power failed", "request known already", "request sent again", "step while a view is made",
 	"sink delivered again", "stale read", "step of several transactions", "subscriber resumed",
-	"transaction refused for a conflict", "trimmed log opened", "two processes at once", "unknown outcome that was written",
+	"transaction refused for a conflict", "trimmed log opened", "two processes at once", "unknown outcome that was written", "view keeps old rows",
 	"write of unknown outcome is there", "zombie fenced",
 }
 

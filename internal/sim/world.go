@@ -48,12 +48,16 @@ type World struct {
 	nextPID int
 	nextOp  int64
 	quiet   bool // the faults have ended
-	lost    bool // what was kept is damaged, and nothing can be brought back
-	subs    []*subscriber
-	feeders []*feeder
-	targets map[catalog.ID]*target
-	want    shape
-	cured   map[poisonRow]bool
+	newer   bool // processes that start are of the other version
+	// upgrading says that versions follow each other: what a sink was told by one may not be
+	// what another tells.
+	upgrading bool
+	lost      bool // what was kept is damaged, and nothing can be brought back
+	subs      []*subscriber
+	feeders   []*feeder
+	targets   map[catalog.ID]*target
+	want      shape
+	cured     map[poisonRow]bool
 
 	failure string
 	trace   []string
@@ -76,6 +80,7 @@ type shape struct {
 	disks    bool  // there are checkpoints
 	memory   int64 // of state, before it leaves memory; 0: enough
 	poison   bool  // circuits panic on some rows
+	upgrade  bool  // another version of the program follows in the end
 }
 
 // Start of the clock: 2026-01-01.
@@ -136,6 +141,7 @@ func newWorld(seed uint64, opt Options) *World {
 		stepRows: pickOf(w, 1, 4, 20, 1000), views: 2 + w.IntN(6), oracle: 2 + w.IntN(6), ddl: pickOf(w, 10, 40, 100), outages: w.IntN(4) == 0, disks: w.IntN(8) > 0, memory: pickOf[int64](w, 0, 0, 256<<10),
 	}
 	w.want.poison = seed%poisonWorlds == 0
+	w.want.upgrade = w.want.disks && !w.want.poison && seed%upgradeWorlds == 1
 	if opt.Events > 0 {
 		w.want.events = opt.Events
 	}
