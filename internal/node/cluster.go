@@ -193,6 +193,7 @@ func (c *cluster) self() Beat {
 	if err := n.fabric.Room(); err != nil {
 		b.Problems = append(b.Problems, err.Error())
 	}
+	b.Problems = append(b.Problems, n.certProblems(time.Now())...)
 	return b
 }
 

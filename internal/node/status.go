@@ -38,6 +38,7 @@ func (n *Node) Status() ClusterStatus {
 		if err := n.fabric.Room(); err != nil {
 			b.Problems = append(b.Problems, err.Error())
 		}
+		b.Problems = append(b.Problems, n.certProblems(time.Now())...)
 		st := ClusterStatus{Node: b.Name, Nodes: []NodeStatus{{Beat: b, Online: true, Seen: time.Now()}}}
 		st.judge(time.Now())
 		return st
