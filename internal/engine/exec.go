@@ -290,7 +290,8 @@ func (s *Session) define(ctx context.Context, p *prepared) (session.Cursor, erro
 		own.Catalog = cat
 		return own.PlanDDL(p.stmt, p.text)
 	}}
-	if _, err := pl.PlanDDL(p.stmt, p.text); err != nil { // what is plainly wrong need not bother the leader
+	// What is plainly wrong need not bother the leader; a standby may be behind it.
+	if _, err := pl.PlanDDL(p.stmt, p.text); err != nil && (s.e.cfg.Leader == nil || s.e.role() == RoleLeader) {
 		return nil, err
 	}
 	r.remote = s.remoteDDL(p)

@@ -372,7 +372,11 @@ func (s *Session) Prepare(ctx context.Context, text string, stmt sql.Stmt, param
 	if err := s.usable(stmt); err != nil {
 		return nil, err
 	}
-	p, err := s.plan(text, stmt, params)
+	var p *prepared
+	err := s.replan(ctx, func() (err error) {
+		p, err = s.plan(text, stmt, params)
+		return err
+	})
 	if err != nil {
 		s.Fail()
 		return nil, clientError(err)

@@ -134,6 +134,9 @@ func (f *Fabric) RaiseReplicas(ctx context.Context) error {
 			_, err = f.js.UpdateStream(ctx, cfg)
 			return err
 		})
+		if err == nil {
+			f.spread(ctx, name)
+		}
 		if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
 			failed = append(failed, fmt.Errorf("stream %s: %w", name, f.orClosed(err)))
 		}
