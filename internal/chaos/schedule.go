@@ -141,9 +141,11 @@ func Schedule(seed uint64, nodes int, length time.Duration, kinds []Kind) []Faul
 		f.For = b[0] + time.Duration(rng.Int64N(int64(max(high-b[0], 1))))
 		f.Who, f.How = ways(rng, f.Kind, nodes)
 		f.Pick = rng.Uint32()
-		if f.At+f.For > length-coolDown {
+		left := length - coolDown - f.At
+		if left <= b[0] {
 			return out
 		}
+		f.For = min(f.For, left)
 		out = append(out, f)
 		at += minGap + time.Duration(rng.Int64N(int64(maxGap-minGap)))
 		if rng.IntN(overlapEvery) > 0 || nodes == 1 {

@@ -146,11 +146,12 @@ func (d *doors) look(ctx context.Context) {
 	}
 }
 
-// durations in problems grow while they last, and one is told of once.
-var durations = regexp.MustCompile(`\b\d+(\.\d+)?(ms|s|m)\b`)
+// figures in problems change while they last, and one is told of once: durations, and numbers
+// that are large.
+var figures = regexp.MustCompile(`\b(\d+(\.\d+)?(ms|s|m)|\d{4,})\b`)
 
 func (d *doors) problem(text string) {
-	text = durations.ReplaceAllString(text, "N$2")
+	text = figures.ReplaceAllString(text, "N$3")
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.problems) < maxProblems {
