@@ -81,6 +81,7 @@ type chaos struct {
 	events  []Event
 	exits   []string
 	reads   readCounts
+	spans   []Span
 	offsets map[int]time.Duration // of clocks, by node
 }
 
@@ -446,7 +447,7 @@ func (r *chaos) report(seconds float64) *Report {
 		StaleReadsUnlabelled: f.counts[staleRead], StaleReadsLabelled: r.reads.labelled, StaleReadsRefused: r.reads.refused,
 		Reads: r.reads.reads, Subscribers: len(r.follow3), SubscriptionsResumed: r.reads.resumed, SubscriptionsBegunAnew: r.reads.anew,
 		UnexpectedExits: len(r.exits), Problems: append(slices.Clone(r.exits), r.doors.told()...),
-		Faults: r.events, Findings: f.words, Work: map[string]Counts{}, Errors: r.tally.errors, ErrorSamples: r.tally.sample,
+		StaleSpans: r.spans, Faults: r.events, Findings: f.words, Work: map[string]Counts{}, Errors: r.tally.errors, ErrorSamples: r.tally.sample,
 		Outages: map[string]Times{},
 	}
 	for kind, c := range r.tally.counts {

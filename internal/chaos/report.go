@@ -30,6 +30,8 @@ type Report struct {
 	StaleReadsLabelled   int `json:"stale_reads_labelled"`
 	StaleReadsRefused    int `json:"stale_reads_refused"`
 
+	StaleSpans []Span `json:"stale_spans"` // when which node's answers said that they may be old
+
 	Reads                  int `json:"reads"`
 	RegisterOps            int `json:"linearizable_operations"` // that were checked
 	RegistersUnchecked     int `json:"registers_unchecked"`     // the checker took too long
@@ -67,6 +69,16 @@ type Times struct {
 	P50   float64 `json:"p50"`
 	P99   float64 `json:"p99"`
 	Max   float64 `json:"max"`
+}
+
+// maxSpans bounds the spans that are kept.
+const maxSpans = 500
+
+// Span is a part of the run, in seconds since the start of the load.
+type Span struct {
+	Node string  `json:"node"`
+	From float64 `json:"from"`
+	To   float64 `json:"to"`
 }
 
 // Event is a fault, as it was carried out.
@@ -117,6 +129,9 @@ func (r *Report) WriteText(out io.Writer) error {
 	line("wrong", "%d", r.Wrong)
 	line("digest mismatches", "%d", r.DigestMismatches)
 	line("stale reads", "%d unlabelled, %d labelled, %d refused, of %d reads", r.StaleReadsUnlabelled, r.StaleReadsLabelled, r.StaleReadsRefused, r.Reads)
+	for _, s := range r.StaleSpans {
+		line("  labelled", "node %s from %.1fs to %.1fs", s.Node, s.From, s.To)
+	}
 	line("linearizable", "%d operations checked, %d registers not in time", r.RegisterOps, r.RegistersUnchecked)
 	line("subscriptions", "%d, resumed %d times, begun anew %d times", r.Subscribers, r.SubscriptionsResumed, r.SubscriptionsBegunAnew)
 	line("records of the sink", "%d", r.SinkRecords)

@@ -316,6 +316,28 @@ func (r *chaos) count(fn func(*readCounts)) {
 	fn(&r.reads)
 }
 
+// labelGap: labels closer together than that are told as one span.
+const labelGap = time.Second
+
+// labelled notes an answer that said that it may be old.
+func (r *chaos) labelled(node string, at time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reads.labelled++
+	for i := len(r.spans) - 1; i >= 0; i-- {
+		if s := &r.spans[i]; s.Node == node {
+			if at.Seconds()-s.To < labelGap.Seconds() {
+				s.To = at.Seconds()
+				return
+			}
+			break
+		}
+	}
+	if len(r.spans) < maxSpans {
+		r.spans = append(r.spans, Span{node, at.Seconds(), at.Seconds()})
+	}
+}
+
 // checkBeats looks at one answer.
 func (r *chaos) checkBeats(s *session, rows [][]string, last map[int64]int64, asked time.Duration) {
 	name := r.cluster.Node(s.node).Name()
@@ -330,7 +352,7 @@ func (r *chaos) checkBeats(s *session, rows [][]string, last map[int64]int64, as
 	}
 	for _, code := range s.notices {
 		if code == staleWarning {
-			r.count(func(n *readCounts) { n.labelled++ })
+			r.labelled(name, asked)
 			return
 		}
 	}
