@@ -200,7 +200,7 @@ func (a *Appender) run(ctx context.Context) {
 
 // loop returns the error that every record left in the queue gets.
 func (a *Appender) loop(ctx context.Context) error {
-	quitting, link := false, a.log.f.currentLink()
+	quitting, link, term := false, a.log.f.currentLink(), a.log.f.term(a.log.stream)
 	for {
 		if err := a.reportHead(ctx); err != nil {
 			return fmt.Errorf("append to log %q: %w", a.log.name, err)
@@ -220,7 +220,10 @@ func (a *Appender) loop(ctx context.Context) error {
 		case <-a.headTimer.C: // the head waited long enough; reportHead settles it
 		case <-link.Done():
 			link = a.log.f.currentLink()
-			a.loseAll()
+			a.loseAll(errRelinked)
+		case <-term.Done():
+			term = a.log.f.term(a.log.stream)
+			a.loseAll(errElected)
 		case <-a.quit:
 			quitting = true
 		case <-a.log.f.closed:
@@ -231,11 +234,11 @@ func (a *Appender) loop(ctx context.Context) error {
 	}
 }
 
-// loseAll notes that the answers under way were lost with the connection.
-func (a *Appender) loseAll() {
+// loseAll notes that the answers under way were lost, with the connection or with a leader.
+func (a *Appender) loseAll(cause error) {
 	for _, p := range a.queue {
 		if !p.acked && p.refused == nil {
-			p.lost = errRelinked
+			p.lost = cause
 		}
 	}
 }

@@ -68,8 +68,8 @@ type Cluster struct {
 	// address is loopback or Insecure is set.
 	TLS      *tls.Config
 	Insecure bool
-	// Tags are labels of failure domains. Replicas are spread over different ones of those that begin with "zone:";
-	// then every node must have one, and there must be as many zones as replicas.
+	// Tags are labels of failure domains. Replicas are spread over those that begin with "zone:", as far as there are
+	// different ones, if every node has one.
 	Tags []string
 	// Replicas is how many nodes keep a copy of a log, when there are that many. Zero: DefaultReplicas.
 	Replicas int
@@ -173,11 +173,9 @@ func clusterOptions(ctx context.Context, cfg Config, opts *server.Options) error
 		return fmt.Errorf("cluster %q: there is nothing to join: no routes", c.Name)
 	}
 	opts.Routes = routes
+	opts.Tags.Add(nodeTag + strings.ToLower(cfg.Name))
 	for _, tag := range c.Tags {
 		opts.Tags.Add(tag)
-		if strings.HasPrefix(strings.ToLower(tag), zoneTag) {
-			opts.JetStreamUniqueTag = zoneTag
-		}
 	}
 	if known {
 		return nil

@@ -11,11 +11,104 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
+
+// Replicas are spread over zones as far as there are different ones.
+func TestReplicasAreSpreadOverZones(t *testing.T) {
+	c := newCluster(t, 5)
+	zones := []string{"x", "x", "x", "y", "z"}
+	c.change = func(i int, cfg *Config) { cfg.Cluster.Tags = []string{"rack:7", "zone:" + zones[i]} }
+	c.startAll()
+	for n := range 6 {
+		log := c.log(n%5, fmt.Sprintf("l%d", n))
+		if nodes := nodesOf(t, log); zonesOf(zones, nodes) != 3 {
+			t.Errorf("log %d is on %v", n, nodes)
+		}
+		waitCurrent(t, log, 3)
+		appendAll(t, log, 0, 3)
+	}
+	// One that was made on nodes of one zone is spread without a loss.
+	cfg := c.log(0, "l0").handle.CachedInfo().Config
+	cfg.Placement = &jetstream.Placement{Tags: []string{"zone:x"}}
+	if _, err := c.nodes[0].js.UpdateStream(within(t), cfg); err != nil {
+		t.Fatal(err)
+	}
+	log := c.log(0, "l0")
+	waitFor(t, "it is in one zone", func() bool { return zonesOf(zones, nodesOf(t, log)) == 1 })
+	waitFor(t, "it is in three zones", func() bool {
+		if err := c.nodes[1].RaiseReplicas(within(t)); err != nil {
+			t.Fatal(err)
+		}
+		info, err := c.nodes[1].streamInfo(within(t), log.stream)
+		return err == nil && info.Config.Placement == nil && zonesOf(zones, membersOf(info)) == 3
+	})
+	checkNumbers(t, log, 3)
+	// With a zone gone new logs have all their copies nevertheless.
+	c.nodes[4].Close(context.Background())
+	waitFor(t, "it is gone", func() bool { return c.nodes[0].online() == 4 })
+	log = c.log(0, "later")
+	waitCurrent(t, log, 3)
+	appendAll(t, log, 0, 3)
+}
+
+func nodesOf(t *testing.T, log *Log) []string {
+	t.Helper()
+	info, err := log.info(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return membersOf(info)
+}
+
+// zonesOf counts the zones of nodes a, b ...
+func zonesOf(zones, nodes []string) int {
+	in := map[string]bool{}
+	for _, node := range nodes {
+		in[zones[node[0]-'a']] = true
+	}
+	return len(in)
+}
+
+func TestChooseNodes(t *testing.T) {
+	two := map[string]string{"a": "x", "b": "x", "c": "y", "d": "y"}
+	three := map[string]string{"a": "x", "b": "x", "c": "y", "d": "z", "e": "z"}
+	for _, c := range []struct {
+		zones map[string]string
+		now   []string
+		want  []string // those that must be among them
+		in    int      // zones
+	}{
+		{three, []string{"a", "b", "c"}, []string{"a", "c"}, 3},
+		{three, []string{"b", "a", "d"}, []string{"b", "c", "d"}, 3},
+		{three, []string{"e", "c", "b"}, []string{"e", "c", "b"}, 3},
+		{three, nil, []string{"c"}, 3},
+		{two, []string{"a", "b", "c"}, []string{"a", "b", "c"}, 2},
+		{two, []string{"gone", "a"}, []string{"a"}, 2},
+		{map[string]string{"a": "x", "b": "y", "c": "z"}, nil, nil, 0},
+		{map[string]string{"a": "x", "b": "y", "c": "z", "d": ""}, nil, nil, 0},
+	} {
+		got := chooseNodes("s", c.zones, 3, c.now)
+		in := map[string]bool{}
+		for _, node := range got {
+			in[c.zones[node]] = true
+		}
+		for _, node := range c.want {
+			if !slices.Contains(got, node) {
+				t.Errorf("%v with %v now: got %v, want %v among them", c.zones, c.now, got, c.want)
+			}
+		}
+		if len(in) != c.in {
+			t.Errorf("%v with %v now: got %v in %d zones, want %d", c.zones, c.now, got, len(in), c.in)
+		}
+	}
+}
 
 const childNodeEnv = "TIDEMILL_FABRIC_CHILD_NODE"
 

@@ -135,6 +135,7 @@ type Fabric struct {
 	cursors map[*cursor]struct{} // open readers
 	link    *link                // of the internal account
 	outlink *link                // of the account of clients
+	terms   map[string]*link     // of the leaders of the streams that were written to
 }
 
 // Start opens cfg.Dir, starts the embedded server and connects to it. It returns when the server is ready for clients.
@@ -155,7 +156,7 @@ func Start(ctx context.Context, cfg Config) (*Fabric, error) {
 	}
 	f := &Fabric{
 		dir: cfg.Dir, name: cfg.Name, timeout: cfg.RequestTimeout, logger: cfg.Logger, nonce: randomHex(8), lock: lock,
-		closed: make(chan struct{}), done: make(chan struct{}), cursors: map[*cursor]struct{}{},
+		closed: make(chan struct{}), done: make(chan struct{}), cursors: map[*cursor]struct{}{}, terms: map[string]*link{},
 		space: newSpace(cfg), cfg: cfg, secret: randomHex(16), suspects: make(chan string, maxSuspects),
 	}
 	f.life, f.endLife = context.WithCancel(context.WithoutCancel(ctx))
@@ -205,6 +206,9 @@ func (f *Fabric) start(ctx context.Context) error {
 	}
 	f.goRun(f.watchSpace)
 	if f.cluster != nil {
+		if err := f.watchElections(); err != nil {
+			return err
+		}
 		if _, err := f.Listen(holeSubject, f.hearOfHoles); err != nil {
 			return err
 		}

@@ -195,6 +195,37 @@ func (w *writers) check(log *Log) {
 	w.t.Logf("%d acknowledged, %d in the log", len(w.acked), len(have))
 }
 
+// A log is moved from node to node under two writers: none of them waits for a time-out, nothing is lost.
+func TestLogMovesUnderWriters(t *testing.T) {
+	c := newCluster(t, 3)
+	c.startAll()
+	log := c.log(0, "l")
+	waitCurrent(t, log, 3)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	w := &writers{t: t, acked: map[uint64]string{}}
+	var done sync.WaitGroup
+	for node := range 2 {
+		l := c.log(node, "l")
+		done.Go(func() { w.write(ctx, l, nodeName(node), node) })
+	}
+	for i := range 9 {
+		before := w.count.Load()
+		waitFor(t, "they write", func() bool { return w.count.Load() > before+20 })
+		if err := log.MoveLeader(ctx, nodeName(i%3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.stop.Store(true)
+	done.Wait()
+	w.check(log)
+	if gap := w.gap(); gap > 3*time.Second {
+		t.Errorf("nothing was written for %v", gap)
+	} else {
+		t.Logf("the longest wait was %v", gap)
+	}
+}
+
 // A node that is closed gives away what it leads first: nobody waits for an election.
 func TestClosingHandsOver(t *testing.T) {
 	c := newCluster(t, 3)

@@ -99,7 +99,7 @@ func (f *Fabric) openLeases(ctx context.Context) error {
 		if !errors.Is(err, jetstream.ErrStreamNotFound) {
 			return err
 		}
-		_, err = f.js.CreateStream(ctx, jetstream.StreamConfig{
+		_, err = f.createStream(ctx, jetstream.StreamConfig{
 			Name: leaseStream, Subjects: []string{leaseSubject + "*"}, Storage: jetstream.FileStorage, Replicas: f.copies(),
 			MaxMsgsPerSubject: 1, AllowMsgTTL: true, MaxMsgs: -1, MaxBytes: -1,
 		})

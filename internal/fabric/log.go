@@ -97,7 +97,7 @@ func (l *Log) create(ctx context.Context, cfg LogConfig) (jetstream.Stream, erro
 	if replicas <= 0 {
 		replicas = l.f.copies()
 	}
-	return l.f.js.CreateStream(ctx, jetstream.StreamConfig{
+	return l.f.createStream(ctx, jetstream.StreamConfig{
 		Name:     l.stream,
 		Subjects: []string{l.subject, l.subject + ".*"},
 		Storage:  jetstream.FileStorage,
@@ -374,7 +374,7 @@ func (l *Log) send(ctx context.Context, recs [][]byte, expectLast *uint64) (*nat
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}
-			reply, err := l.f.request(ctx, msg)
+			reply, err := l.f.request(ctx, msg, l.f.term(l.stream))
 			return reply, l.f.sendError(err)
 		}
 		if err := l.f.internal.PublishMsg(msg); err != nil {
@@ -384,14 +384,15 @@ func (l *Log) send(ctx context.Context, recs [][]byte, expectLast *uint64) (*nat
 	panic("unreachable: checkBatch refuses an empty batch")
 }
 
-// request sends msg and waits for the answer, but not on when the connection breaks.
-func (f *Fabric) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
+// request sends msg and waits for the answer, but not on when the connection breaks or the leader's term ends.
+func (f *Fabric) request(ctx context.Context, msg *nats.Msg, term context.Context) (*nats.Msg, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(f.currentLink(), func() { cancel(errRelinked) })()
+	defer context.AfterFunc(term, func() { cancel(errElected) })()
 	reply, err := f.internal.RequestMsgWithContext(ctx, msg)
-	if err != nil && errors.Is(context.Cause(ctx), errRelinked) {
-		err = errRelinked
+	if cause := context.Cause(ctx); err != nil && (errors.Is(cause, errRelinked) || errors.Is(cause, errElected)) {
+		err = cause
 	}
 	return reply, err
 }

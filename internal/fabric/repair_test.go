@@ -70,9 +70,13 @@ func TestDamagedCopyIsRepaired(t *testing.T) {
 	log := c.log(0, "l")
 	waitCurrent(t, log, 3)
 	for i := range bigRecords {
-		if _, err := log.Append(context.Background(), [][]byte{bigRecord(i)}, uint64(i)); err != nil {
-			t.Fatal(err)
-		}
+		waitFor(t, "it is appended", func() bool {
+			_, err := log.Append(context.Background(), [][]byte{bigRecord(i)}, uint64(i))
+			if err != nil && !errors.Is(err, ErrUnavailable) {
+				t.Fatal(err)
+			}
+			return err == nil
+		})
 	}
 	waitCurrent(t, log, 3)
 	for _, hurt := range []struct {
