@@ -19,7 +19,8 @@ const proxyPiece = 32 << 10
 // node, so that each knows who speaks.
 type proxies struct {
 	plain
-	all [][]*proxy // by who dials, and whom
+	all   [][]*proxy // by who dials, and whom
+	lobby []*proxy   // the address that each node is known by to those who were not told another one
 
 	mu    sync.Mutex
 	links map[[2]int]*link
@@ -46,6 +47,15 @@ func newProxies(nodes int) (*proxies, error) {
 			p.links[[2]int{from, to}] = &link{open: open}
 		}
 	}
+	shut := &link{open: make(chan struct{})} // for ever
+	for range nodes {
+		x, err := newProxy(shut, shut)
+		if err != nil {
+			p.close()
+			return nil, err
+		}
+		p.lobby = append(p.lobby, x)
+	}
 	for from := range nodes {
 		for to := range nodes {
 			if from == to {
@@ -63,6 +73,12 @@ func newProxies(nodes int) (*proxies, error) {
 }
 
 func (p *proxies) name() string { return "proxies" }
+
+// args: nodes tell each other of addresses, by which a connection would go round its proxy. So
+// they tell of one behind which nobody answers.
+func (p *proxies) args(node int) []string {
+	return []string{"--advertise-routes", p.lobby[node].addr()}
+}
 
 func (p *proxies) routes(node int, listen []string) []string {
 	out := slices.Clone(listen)
@@ -101,6 +117,9 @@ func (p *proxies) slow(from, to int, delay time.Duration) error {
 }
 
 func (p *proxies) close() {
+	for _, x := range p.lobby {
+		x.close()
+	}
 	for _, row := range p.all {
 		for _, x := range row {
 			if x != nil {
