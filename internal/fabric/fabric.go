@@ -114,6 +114,7 @@ type Fabric struct {
 	clients  *nats.Conn // the account of clients
 	system   *nats.Conn // the servers' account; nil without a cluster
 	rpc      *rpc
+	users    *userTable // locks and members of users' programs
 	js       jetstream.JetStream
 	clientJS jetstream.JetStream
 
@@ -160,6 +161,7 @@ func Start(ctx context.Context, cfg Config) (*Fabric, error) {
 		space: newSpace(cfg), cfg: cfg, secret: randomHex(16), suspects: make(chan string, maxSuspects),
 	}
 	f.life, f.endLife = context.WithCancel(context.WithoutCancel(ctx))
+	f.users = newUserTable(f)
 	if f.timeout <= 0 {
 		f.timeout = DefaultRequestTimeout
 	}

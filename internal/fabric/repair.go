@@ -116,9 +116,9 @@ func (f *Fabric) localStates() map[string]server.StreamState {
 	return out
 }
 
-// isLogStream reports whether a stream holds a log, which has no gaps; that of the leases has.
+// isLogStream reports whether a stream holds a log, which has no gaps; those of the leases have.
 func isLogStream(stream string) bool {
-	return strings.HasPrefix(stream, streamPrefix) && stream != leaseStream
+	return strings.HasPrefix(stream, streamPrefix) && stream != leaseStream && stream != userStream
 }
 
 // hasGap reports whether records are missing between the first and the last.
