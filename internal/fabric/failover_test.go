@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,7 +13,10 @@ import (
 
 // The leader of a log is killed under two writers, readers and a lease: the writers go on within seconds, nothing that
 // was acknowledged is lost, no position is given away twice, readers get everything once and in order.
-func TestLeaderIsKilled(t *testing.T) {
+func TestLeaderIsKilled(t *testing.T) { testLeaderFails(t, (*os.Process).Kill, nil) }
+
+// testLeaderFails makes the leader fail by one function and, if there is another, go on by that.
+func testLeaderFails(t *testing.T, fail, resume func(*os.Process) error) {
 	c := newCluster(t, 3)
 	victim := c.startChild(0)
 	c.start(1)
@@ -42,7 +45,9 @@ func TestLeaderIsKilled(t *testing.T) {
 		go func() { read <- tailAll(ctx, l, w) }()
 	}
 	waitFor(t, "both write", func() bool { return w.count.Load() > 100 })
-	kill(t, c, victim)
+	if err := fail(victim.Process); err != nil {
+		t.Fatal(err)
+	}
 	killed := time.Now()
 	if err := lease.Renew(ctx); err != nil {
 		t.Errorf("renew: %v", err)
@@ -55,6 +60,15 @@ func TestLeaderIsKilled(t *testing.T) {
 		t.Errorf("nothing was written for %v", gap)
 	}
 	waitFor(t, "they go on", func() bool { return w.count.Load() > before+100 })
+	if resume != nil {
+		waitFor(t, "the stopped node is known to be offline", func() bool { return c.nodes[1].online() == 2 })
+		if err := resume(victim.Process); err != nil {
+			t.Fatal(err)
+		}
+		waitFor(t, "it is back", func() bool { return c.nodes[1].online() == 3 && c.nodes[2].online() == 3 })
+		before := w.count.Load()
+		waitFor(t, "they go on", func() bool { return w.count.Load() > before+100 })
+	}
 	w.stop.Store(true)
 	done.Wait()
 	for range 2 {
@@ -63,6 +77,10 @@ func TestLeaderIsKilled(t *testing.T) {
 		}
 	}
 	w.check(log)
+	if resume != nil {
+		waitCurrent(t, log, 3)
+		return
+	}
 	waitFor(t, "the dead node is known to be offline", func() bool { return c.nodes[1].online() == 2 })
 	t.Logf("seen as offline after %v", time.Since(killed))
 	for _, p := range c.nodes[1].Peers() {
@@ -70,13 +88,6 @@ func TestLeaderIsKilled(t *testing.T) {
 			t.Errorf("%+v", p)
 		}
 	}
-}
-
-func kill(t *testing.T, c *testCluster, child *exec.Cmd) {
-	t.Helper()
-	child.Process.Kill()
-	child.Wait()
-	c.children--
 }
 
 // writers write to one log, fenced, and remember what was acknowledged.
@@ -224,6 +235,39 @@ func TestLogMovesUnderWriters(t *testing.T) {
 	} else {
 		t.Logf("the longest wait was %v", gap)
 	}
+}
+
+// Without a quorum writes and questions fail in bounded time and say why; when the others are back all goes on.
+func TestNoQuorum(t *testing.T) {
+	c := newCluster(t, 3)
+	c.change = func(_ int, cfg *Config) { cfg.RequestTimeout = time.Second }
+	c.startAll()
+	log := c.log(0, "l")
+	waitCurrent(t, log, 3)
+	appendAll(t, log, 0, 10)
+	if err := log.MoveLeader(within(t), "a"); err != nil {
+		t.Fatal(err)
+	}
+	c.nodes[1].Close(context.Background())
+	c.nodes[2].Close(context.Background())
+	began := time.Now()
+	_, err := log.Append(context.Background(), records("10"), 10)
+	if took := time.Since(began); !errors.Is(err, ErrUnknown) && !errors.Is(err, ErrUnavailable) || took > 3*time.Second {
+		t.Errorf("append: %v after %v", err, took)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if _, err := c.nodes[0].OpenLog(ctx, "other", LogConfig{}); err == nil || !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("open: %v", err)
+	}
+	if _, err := c.nodes[0].AcquireLease(ctx, "x", "a", time.Second); err == nil {
+		t.Error("a lease without a quorum")
+	}
+	c.start(1)
+	c.start(2)
+	c.ready()
+	appendAll(t, log, 10, 20)
+	checkNumbers(t, c.log(2, "l"), 20)
 }
 
 // A node that is closed gives away what it leads first: nobody waits for an election.

@@ -130,12 +130,12 @@ func (f *Fabric) moveStream(ctx context.Context, stream, node string) error {
 		switch {
 		case to == nil:
 			return fmt.Errorf("%w: it has no copy; led by %q", ErrNotFound, at.Leader)
-		case at.Leader != "" && !to.Offline:
+		case at.Leader != "" && to.Current && !to.Offline: // else nobody may lead, or nobody can catch it up
 			try, cancel := context.WithTimeout(ctx, tryTimeout)
 			last = f.api(try, f.internal, apiStreamStepDown+stream, stepDownRequest{&stepDownPlacement{Preferred: node}})
 			cancel()
 		default:
-			last = fmt.Errorf("%w: it is offline", ErrUnavailable)
+			last = fmt.Errorf("%w: it is not up to date: current %v, offline %v, %d behind", ErrUnavailable, to.Current, to.Offline, to.Lag)
 		}
 		pause(ctx, readyPoll)
 		if ctx.Err() != nil {

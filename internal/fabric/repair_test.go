@@ -90,6 +90,7 @@ func TestDamagedCopyIsRepaired(t *testing.T) {
 		{name: "middle block truncated", block: 1, cut: true, lead: true},
 		{name: "middle block flipped, unnoticed by the server", block: 1, index: true, lead: true},
 		{name: "last block flipped", block: -1},
+		{name: "last block truncated", block: -1, cut: true},
 	} {
 		if !t.Run(hurt.name, func(t *testing.T) {
 			before := uint64(0)
