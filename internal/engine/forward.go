@@ -276,7 +276,7 @@ func (e *Engine) sendTxs(all []*forwarded) {
 		every(answer{err: ErrNoLeader, void: true}) // it became the leader meanwhile: they are for itself
 		return
 	}
-	ctx, cancel := context.WithTimeout(e.ctx, callWait)
+	ctx, cancel := e.within(e.ctx, callWait)
 	defer cancel()
 	resp, err := e.cfg.Leader.Call(ctx, call.Encode())
 	switch {

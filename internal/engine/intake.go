@@ -21,7 +21,9 @@ type intake source
 // Cursor implements connector.Intake.
 func (i *intake) Cursor() []byte {
 	s := (*source)(i)
-	s.appendMu.Lock()
+	if s.lockAppends() != nil {
+		return nil
+	}
 	defer s.appendMu.Unlock()
 	if err := s.settle(s.e.ctx); err != nil {
 		s.e.cfg.Logger.Warn("read a source's stream", "source", s.def.Name, "err", err)
@@ -66,7 +68,9 @@ func (s *source) append(ctx context.Context, b connector.Block) (uint64, error) 
 	if err := s.waitForRoom(ctx); err != nil {
 		return 0, err
 	}
-	s.appendMu.Lock()
+	if err := s.lockAppends(); err != nil {
+		return 0, err
+	}
 	defer s.appendMu.Unlock()
 	if err := s.settle(ctx); err != nil {
 		return 0, err

@@ -3,10 +3,12 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/coord"
+	"github.com/tidemill/tidemill/internal/fabric"
 )
 
 // Manual lets a caller drive an engine step by step, so that all that happens follows
@@ -40,7 +42,9 @@ func OpenManual(ctx context.Context, cfg Config) (*Engine, *Driver, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e.lead.begin()
+	if e.lead.follows == nil {
+		e.lead.begin()
+	}
 	return e, &Driver{e: e}, nil
 }
 
@@ -51,6 +55,12 @@ func (d *Driver) Turn() bool {
 		return false
 	}
 	l := d.e.lead
+	if l.stands() {
+		l.manualStandby()
+		if l.stands() || l.leads() {
+			return true
+		}
+	}
 	if l.leads() {
 		l.manualEvent()
 		l.carryOn()
@@ -92,8 +102,65 @@ func (l *leader) manualEvent() {
 	if len(l.e.unread) > 0 {
 		ready = append(ready, func() { l.unreadDamaged(<-l.e.unread) })
 	}
+	if l.e.cfg.Leader != nil {
+		ready = append(ready, l.beat)
+	}
 	if len(ready) > 0 {
 		ready[l.e.cfg.Manual.Choose(len(ready))]()
+	}
+}
+
+// manualStandby takes one of the events that the select of standBy would find ready.
+func (l *leader) manualStandby() {
+	e := l.e
+	ready := []func(){l.followSome}
+	if len(e.submit) > 0 {
+		ready = append(ready, func() { l.taken(<-e.submit) })
+	}
+	if len(e.promote) > 0 {
+		ready = append(ready, func() {
+			if l.takeLead(<-e.promote) {
+				l.begin()
+			}
+		})
+	}
+	if l.ckpt.at <= e.cfg.Clock().UnixMicro() {
+		ready = append(ready, l.checkpointDue)
+	}
+	if len(e.written) > 0 {
+		ready = append(ready, func() { l.checkpointWritten(<-e.written) })
+	}
+	if len(e.unread) > 0 {
+		ready = append(ready, func() { l.unreadDamaged(<-e.unread) })
+	}
+	ready[e.cfg.Manual.Choose(len(ready))]()
+}
+
+// followSome reads on in the log, maybe not to its end.
+func (l *leader) followSome() {
+	at := l.e.cfg.Clock()
+	last, _ := l.coord.Last()
+	whole := true
+	err := l.e.log.Read(l.e.ctx, last+1, func(r fabric.Record) error {
+		if l.followed(r, l.e.cfg.Manual.Choose(2) > 0); !l.stands() {
+			return errEnough
+		}
+		if l.e.cfg.Manual.Choose(8) == 0 {
+			whole = false
+			return errEnough
+		}
+		return nil
+	})
+	switch {
+	case !l.stands():
+	case errors.Is(err, fabric.ErrTrimmed):
+		l.fail(stopped(fmt.Errorf("%w: %w", ErrNeedsCheckpoint, err)))
+	case err == nil && whole:
+		last, _ := l.coord.Last()
+		l.e.stand.ends(at, last)
+	}
+	if l.stands() && l.follows.hidden > 0 {
+		l.show()
 	}
 }
 

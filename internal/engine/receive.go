@@ -77,7 +77,9 @@ func (s *source) receive(ctx context.Context, b connector.Block) (Receipt, error
 	if err := s.waitForRoom(ctx); err != nil {
 		return Receipt{}, err
 	}
-	s.appendMu.Lock()
+	if err := s.lockAppends(); err != nil {
+		return Receipt{}, err
+	}
 	defer s.appendMu.Unlock()
 	if err := s.settle(ctx); err != nil {
 		return Receipt{}, err
@@ -114,7 +116,9 @@ func (s *source) receive(ctx context.Context, b connector.Block) (Receipt, error
 // Known implements connector.Intake.
 func (i *intake) Known(ctx context.Context, key string) (uint64, bool, error) {
 	s := (*source)(i)
-	s.appendMu.Lock()
+	if err := s.lockAppends(); err != nil {
+		return 0, false, err
+	}
 	defer s.appendMu.Unlock()
 	if err := s.settle(ctx); err != nil {
 		return 0, false, err

@@ -19,7 +19,7 @@ func (s *Session) replan(ctx context.Context, plan func() error) error {
 	if !undefined(err) || s.e.cfg.Leader == nil || s.e.role() == RoleLeader || s.tx != nil && s.tx.snap != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, replanWait)
+	ctx, cancel := s.e.within(ctx, replanWait)
 	defer cancel()
 	before := s.e.Snapshot().Catalog.Version()
 	a, cerr := s.e.call(ctx, &request{kind: coord.Barrier, leave: ctx})

@@ -103,14 +103,8 @@ func noWayBack(first uint64, failed error) error {
 	if failed != nil {
 		te.Detail = fmt.Sprintf("The newest that is there cannot be used: %v", failed)
 	}
-	return &lostWay{te}
+	return &shown{te, ErrNeedsCheckpoint}
 }
-
-// lostWay is an ErrNeedsCheckpoint as clients see it.
-type lostWay struct{ te *types.Error }
-
-func (e *lostWay) Error() string   { return e.te.Error() }
-func (e *lostWay) Unwrap() []error { return []error{e.te, ErrNeedsCheckpoint} }
 
 // manifests lists the checkpoints that are there, newest first.
 func (e *Engine) manifests() ([]ckpt.Entry, error) {

@@ -90,6 +90,8 @@ func (e *Engine) sourceError(err error) error {
 	case errors.Is(err, fabric.ErrUnknown):
 		return &types.Error{Code: "08007", Message: "it is not known whether the rows are stored: " + err.Error(),
 			Hint: "Send the request again if it has a name (Idempotency-Key, or Tidemill-Producer and Tidemill-Sequence); else look for its rows first."}
+	case errors.Is(err, fabric.ErrWrongSequence) || errors.Is(err, errMovedOn):
+		return &types.Error{Code: "57P03", Message: "another node has written to the source: " + err.Error(), Hint: "Nothing of the request is stored. Send it again."}
 	case errors.Is(err, fabric.ErrUnavailable):
 		if full := e.room(); full != nil {
 			return full

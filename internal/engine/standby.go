@@ -9,6 +9,7 @@ import (
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/types"
 	"github.com/tidemill/tidemill/internal/wire"
 )
 
@@ -201,12 +202,12 @@ func (l *leader) standBy() bool {
 	last, _ := l.coord.Last()
 	r := l.e.read(last + 1)
 	defer func() { r.stop() }()
-	for l.closing == nil && l.coord.Role() != coord.Failed {
+	for l.stands() {
 		select {
 		case rec := <-r.recs:
 			l.followed(rec, len(r.recs) > 0)
 		case err := <-r.failed:
-			l.fail(fmt.Errorf("follow the log: %w", err))
+			l.fail(stopped(fmt.Errorf("follow the log: %w", err)))
 		case fn := <-l.e.look:
 			fn(l)
 		case req := <-l.e.submit:
@@ -229,6 +230,29 @@ func (l *leader) standBy() bool {
 		}
 	}
 	return false
+}
+
+// stopped is why a standby ends, as clients see it too.
+func stopped(err error) error {
+	var te *types.Error
+	if errors.As(err, &te) {
+		return err
+	}
+	return &shown{&types.Error{Code: "58000", Message: "the pipeline has stopped on this node", Detail: err.Error(), Hint: "Connect again, or to another node."}, err}
+}
+
+// shown is an error with what clients see of it.
+type shown struct {
+	te  *types.Error
+	err error
+}
+
+func (e *shown) Error() string   { return e.te.Message + ": " + e.err.Error() }
+func (e *shown) Unwrap() []error { return []error{e.te, e.err} }
+
+// stands reports whether the loop is that of a standby and goes on.
+func (l *leader) stands() bool {
+	return l.follows != nil && l.closing == nil && l.coord.Role() != coord.Failed && l.coord.Role() != coord.Fenced
 }
 
 // taken takes a request that came to a standby. What is for the leader goes another way;
@@ -256,7 +280,7 @@ func (l *leader) followed(r fabric.Record, more bool) {
 		if l.e.ctx.Err() != nil {
 			err = errClosed() // which stopped it
 		}
-		l.fail(err)
+		l.fail(stopped(err))
 		return
 	}
 	if l.follows.hidden > 0 && (!more || l.follows.hidden >= showEvery) {
@@ -274,6 +298,9 @@ func (l *leader) applied(ctx context.Context, r fabric.Record) (err error) {
 			err = faultOf(v)
 		}
 	}()
+	if last, _ := l.coord.Last(); r.Seq > last+1 {
+		return fmt.Errorf("%w: the log begins at record %d, the next one to read is %d", ErrNeedsCheckpoint, r.Seq, last+1)
+	}
 	if err := l.replayRecord(ctx, r); err != nil {
 		return err
 	}
@@ -315,7 +342,9 @@ func (l *leader) takeLead(ask promotion) bool {
 		return false
 	}
 	if err := l.takeOverAll(); err != nil {
-		l.fail(err)
+		if l.coord.Role() != coord.Fenced {
+			l.fail(stopped(err))
+		}
 		ask.answer <- err
 		return false
 	}
@@ -331,7 +360,7 @@ func (l *leader) readToEnd(ctx context.Context) error {
 	err := l.e.log.Read(ctx, last+1, func(r fabric.Record) error {
 		if failed = ctx.Err(); failed == nil {
 			if failed = l.applied(l.e.ctx, r); failed != nil {
-				l.fail(failed)
+				l.fail(stopped(failed))
 			}
 		}
 		return failed

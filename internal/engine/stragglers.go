@@ -40,7 +40,9 @@ func (s *source) lookBehind() error {
 	if err != nil {
 		return err
 	}
-	s.appendMu.Lock()
+	if err := s.lockAppends(); err != nil {
+		return err
+	}
 	defer s.appendMu.Unlock()
 	s.mu.Lock()
 	if last > s.lastSeq {
@@ -48,4 +50,19 @@ func (s *source) lookBehind() error {
 	}
 	s.mu.Unlock()
 	return s.settle(ctx)
+}
+
+// lockAppends locks appendMu. In an engine that is driven by hand whoever holds it is
+// waiting for its turn. An error says that nothing happens any more.
+func (s *source) lockAppends() error {
+	for m := s.e.cfg.Manual; m != nil; {
+		if s.appendMu.TryLock() {
+			return nil
+		}
+		if err := m.Wait(); err != nil {
+			return err
+		}
+	}
+	s.appendMu.Lock()
+	return nil
 }

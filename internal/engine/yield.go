@@ -30,6 +30,16 @@ func (e *Engine) Yield(ctx context.Context) error {
 	if first {
 		e.handOver(ctx)
 	}
+	for m := e.cfg.Manual; m != nil; {
+		select {
+		case <-e.done:
+			return nil
+		default:
+		}
+		if err := m.Wait(); err != nil {
+			return err
+		}
+	}
 	select {
 	case <-e.done:
 	case <-ctx.Done():
@@ -39,12 +49,20 @@ func (e *Engine) Yield(ctx context.Context) error {
 	return nil
 }
 
+// within bounds ctx by a time, but where no time goes by itself.
+func (e *Engine) within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	if e.cfg.Manual != nil {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, d)
+}
+
 // handOver lets the loop finish what it has, and end.
 func (e *Engine) handOver(ctx context.Context) {
 	e.quiet.Store(true) // what came to sources by now is for the next leader
 	e.order(ctx, &request{kind: coord.Flush})
 	if e.store != nil {
-		short, cancel := context.WithTimeout(ctx, yieldCheckpoint)
+		short, cancel := e.within(ctx, yieldCheckpoint)
 		e.order(short, &request{kind: coord.Checkpoint, statement: true, leave: short})
 		cancel()
 	}

@@ -169,6 +169,7 @@ type feeder struct {
 	body   string
 	marker int64
 	good   int
+	busy   bool // a request is under way
 }
 
 // feedNamed sends a request that has a name.
@@ -177,6 +178,11 @@ func (w *World) feedNamed(c *client, f *feeder) {
 	if err != nil {
 		return
 	}
+	if f.busy {
+		return
+	}
+	f.busy = true
+	defer func() { f.busy = false }()
 	if f.source != def.ID { // another source of that name: it knows nothing of us
 		f.source, f.seq, f.body = def.ID, 0, ""
 	}

@@ -14,7 +14,7 @@ import (
 // open the pipeline anew with other numbers of workers.
 func (w *World) last() {
 	for _, p := range w.procs {
-		if p.leads() {
+		if p.up() {
 			w.all(p)
 		}
 	}

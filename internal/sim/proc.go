@@ -31,12 +31,19 @@ type proc struct {
 
 	sessions  []*client
 	feeding   bool             // a request to its source is under way
+	promoted  bool             // it is asked to lead
 	seen      *engine.Snapshot // the last one that was checked
 	afterCalm int              // 1: the write after the faults is under way, 2: it is committed
 }
 
+// up reports whether the process answers statements.
+func (p *proc) up() bool { return p.eng != nil && !p.dead && !p.ended }
+
 // leads reports whether the process believes that it leads.
-func (p *proc) leads() bool { return p.eng != nil && !p.dead && !p.ended }
+func (p *proc) leads() bool { return p.up() && p.eng.Standing().Role == engine.RoleLeader }
+
+// stands reports whether the process follows one that leads.
+func (p *proc) stands() bool { return p.up() && p.eng.Standing().Role != engine.RoleLeader }
 
 // start begins the run: a first process, and the base tables and views, mostly before
 // the trouble.
@@ -93,6 +100,11 @@ func (w *World) startProc() {
 	if p.newer = w.newer; p.newer {
 		cfg.Pretend(otherVersion, reads)
 	}
+	if w.want.standbys {
+		cfg.Leader = link{w, p}
+		cfg.Floor = func() uint64 { return w.floor(p) }
+		cfg.Follow = w.IntN(4) > 0 && slices.ContainsFunc(w.procs, func(q *proc) bool { return q != p && !q.ended && !q.dead })
+	}
 	if w.want.disks {
 		cfg.MemoryBytes = w.want.memory
 		cfg.Checkpoint = engine.CheckpointConfig{FS: p.node.disk, Interval: pickOf(w, -1, 300*time.Millisecond, 2*time.Second, 10*time.Second),
@@ -122,7 +134,7 @@ func (w *World) leader(p *proc, cfg engine.Config) {
 		p.ended = true
 		return
 	}
-	w.note("leads in epoch %d at step %d", w.chk.epoch, e.Snapshot().Step)
+	w.note("is %v in epoch %d at step %d", e.Standing().Role, w.chk.epoch, e.Snapshot().Step)
 	p.eng, p.drv = e, d
 	p.node.failed = 0
 	if e.Snapshot().Step > 1 {
@@ -134,7 +146,7 @@ func (w *World) leader(p *proc, cfg engine.Config) {
 	for range w.want.sessions {
 		w.openSession(p)
 	}
-	if len(e.Snapshot().Catalog.Relations()) == 0 {
+	if len(e.Snapshot().Catalog.Relations()) == 0 && p.leads() {
 		w.makeBase(p)
 	}
 	for d.Turn() && w.pause(p) == nil {
@@ -179,8 +191,16 @@ func (w *World) opened(p *proc, err error) {
 // endedWell judges why a leader ended.
 func (w *World) endedWell(p *proc, err error) {
 	var te *types.Error
+	if errors.Is(err, engine.ErrYielded) {
+		w.sometimes("lead handed over")
+		return
+	}
 	if errors.As(err, &te) && te.Code == "57P04" {
 		w.sometimes("zombie fenced")
+		return
+	}
+	if errors.Is(err, engine.ErrNeedsCheckpoint) && len(w.nodes) > 1 {
+		w.sometimes("log trimmed past a standby")
 		return
 	}
 	if w.damaged(p, err) {

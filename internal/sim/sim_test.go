@@ -47,7 +47,7 @@ const manySeeds = 1000
 
 // rarePaths must be reached now and then, or the simulator does not test what it should.
 var rarePaths = []string{
-	"append duplicated", "append refused", "bit flipped in manifests", "bit flipped in packs", "checkpoint logged",
+	"answer of a call lost", "append duplicated", "append refused", "bit flipped in manifests", "bit flipped in packs", "checkpoint logged",
 	"client told that the outcome is unknown", "crash after an append was written", "crash at a create of the disk",
 	"crash at a remove of the disk", "crash at a rename of the disk", "crash at a sync of the disk", "crash at a syncdir of the disk",
 	"crash at a write of the disk", "crash before an append", "crash between a manifest and its record in the log",
@@ -56,7 +56,7 @@ var rarePaths = []string{
 	"late append arrived", "late append refused", "late row dropped", "late row of a source dropped", "log trimmed", "no space",
 	"no space for a file", "old rows read", "outage", "pipeline opened again", "power failed", "request known already", "request sent again", "step while a view is made",
 	"sink delivered again", "stale read", "step of several transactions", "subscriber resumed",
-	"transaction refused for a conflict", "trimmed log opened", "two processes at once", "unknown outcome that was written", "view keeps old rows",
+	"call arrived late", "calls answered", "latest reads", "lead handed over", "standby took the lead", "transaction refused for a conflict", "trimmed log opened", "two processes at once", "unknown outcome that was written", "view keeps old rows",
 	"write of unknown outcome is there", "zombie fenced",
 }
 

@@ -81,6 +81,7 @@ type shape struct {
 	memory   int64 // of state, before it leaves memory; 0: enough
 	poison   bool  // circuits panic on some rows
 	upgrade  bool  // another version of the program follows in the end
+	standbys bool  // processes follow the one that leads
 }
 
 // Start of the clock: 2026-01-01.
@@ -142,6 +143,7 @@ func newWorld(seed uint64, opt Options) *World {
 	}
 	w.want.poison = seed%poisonWorlds == 0
 	w.want.upgrade = w.want.disks && !w.want.poison && seed%upgradeWorlds == 1
+	w.want.standbys = w.want.procs > 1 && w.IntN(3) > 0
 	if opt.Events > 0 {
 		w.want.events = opt.Events
 	}
@@ -253,6 +255,8 @@ func (w *World) event() {
 		w.sometimes("outage")
 	case n >= 109 && n < 112 && w.store.outage:
 		w.store.outage = false
+	case n < 125 && n >= 112:
+		w.changeLead()
 	case n < 300:
 		w.operate()
 	default:
@@ -338,6 +342,9 @@ func (w *World) settled() bool {
 			leader = p
 		}
 	}
+	if leader == nil && w.promote() {
+		return false
+	}
 	if leader == nil {
 		if !slices.ContainsFunc(w.procs, func(p *proc) bool { return !p.ended && !p.dead && p.eng == nil }) {
 			w.startProc()
@@ -353,7 +360,7 @@ func (w *World) settled() bool {
 		w.lastWrite(leader)
 		return false
 	}
-	return !busy && leader.afterCalm == 2 && w.sinksDone(leader)
+	return !busy && leader.afterCalm == 2 && w.sinksDone(leader) && w.together(leader)
 }
 
 // state says what the processes do, for a failure.
@@ -361,6 +368,9 @@ func (w *World) state() string {
 	var out []string
 	for _, p := range w.procs {
 		s := fmt.Sprintf("%s leads=%v ended=%v", p.name, p.leads(), p.ended)
+		if p.promoted {
+			s += " promoted"
+		}
 		if p.eng != nil {
 			s += fmt.Sprintf(" step=%d err=%v", p.eng.Snapshot().Step, p.eng.Err())
 		}
