@@ -26,7 +26,7 @@ const (
 	DefaultReplicas = 3
 	// MaxRoutes bounds the addresses in Cluster.Routes.
 	MaxRoutes = 64
-	// routeTLSTimeout bounds the handshake of a route, in seconds.
+	// routeTLSTimeout bounds the handshake of a route or a client, in seconds.
 	routeTLSTimeout = 5
 	// routePing and routePingsOut say after how long a route that is silent is given up.
 	routePing     = 5 * time.Second

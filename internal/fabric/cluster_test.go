@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,41 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 )
+
+// The largest batch comes through from a node that does not lead the log.
+func TestLargestBatchFromAFollower(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it writes 3 x 64 MB")
+	}
+	c := newCluster(t, 3)
+	c.change = func(_ int, cfg *Config) { cfg.RequestTimeout = 40 * time.Second }
+	c.startAll()
+	log := c.log(0, "l")
+	waitCurrent(t, log, 3)
+	if err := log.MoveLeader(within(t), "c"); err != nil {
+		t.Fatal(err)
+	}
+	appendAll(t, log, 0, 1)
+	recs := make([][]byte, MaxBatchBytes/(4<<20))
+	for i := range recs {
+		recs[i] = randomBytes(int64(i), 4<<20)
+	}
+	began := time.Now()
+	last, err := log.Append(context.Background(), recs, 1)
+	if err != nil || last != uint64(1+len(recs)) {
+		t.Fatalf("%d, %v", last, err)
+	}
+	t.Logf("%d MB in %v", MaxBatchBytes>>20, time.Since(began))
+	i := 0
+	if err := c.log(1, "l").Read(within(t), 2, func(rec Record) error {
+		if i++; !bytes.Equal(rec.Data, recs[i-1]) {
+			return fmt.Errorf("record %d is another", rec.Seq)
+		}
+		return nil
+	}); err != nil || i != len(recs) {
+		t.Fatalf("%d records, %v", i, err)
+	}
+}
 
 // Replicas are spread over zones as far as there are different ones.
 func TestReplicasAreSpreadOverZones(t *testing.T) {

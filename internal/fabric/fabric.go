@@ -3,6 +3,7 @@ package fabric
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -52,6 +53,9 @@ type Config struct {
 	Listen string
 	// User and Password are what NATS clients must give. Zero: no user is asked for.
 	User, Password string
+	// TLS is used with NATS clients. Its callbacks are called for every connection, so that certificates may be renewed.
+	// Nil: they talk in plain text.
+	TLS *tls.Config
 	// Name identifies the server to clients. Zero: "tidemill". In a cluster it is required, and no other node has it.
 	Name string
 	// Cluster makes the server a node of a cluster. Nil: it is alone.

@@ -83,7 +83,11 @@ func (l *Log) Info(ctx context.Context) (LogInfo, error) {
 	if err != nil {
 		return LogInfo{}, fmt.Errorf("info of log %q: %w", l.name, err)
 	}
-	return clusterInfo(info), nil
+	out := clusterInfo(info)
+	if l.f.cluster == nil {
+		out.Leader = l.f.server().Name()
+	}
+	return out, nil
 }
 
 func clusterInfo(info *jetstream.StreamInfo) LogInfo {

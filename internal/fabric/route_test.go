@@ -9,13 +9,17 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"io"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // authority signs certificates of nodes.
@@ -134,6 +138,40 @@ func TestRoutesWithTLS(t *testing.T) {
 	waitFor(t, "the store is open", func() bool { return c.nodes[0].Room() == nil })
 	appendAll(t, log, 10, 20)
 	checkNumbers(t, c.log(1, "l"), 20)
+}
+
+// Clients that use TLS are served, those that do not are refused; our own connections need none.
+func TestClientsWithTLS(t *testing.T) {
+	a := newAuthority(t, "ours")
+	var cert atomic.Pointer[tls.Certificate]
+	cert.Store(a.issue(t, "node"))
+	f := startIn(t, t.TempDir(), func(cfg *Config) {
+		cfg.Listen, cfg.User, cfg.Password = "127.0.0.1:0", "u", "p"
+		cfg.TLS = &tls.Config{GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return cert.Load(), nil }}
+	})
+	mustAppend(t, openLog(t, f, "l"), 0, "a")
+	verify := a.peer(&cert).VerifyConnection
+	secure := nats.Secure(&tls.Config{InsecureSkipVerify: true, VerifyConnection: verify})
+	conn, err := nats.Connect("nats://u:p@"+f.Addr().String(), secure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.TLSConnectionState(); err != nil {
+		t.Errorf("no TLS: %v", err)
+	}
+	raw, err := net.Dial("tcp", f.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if _, err := raw.Write([]byte("CONNECT {\"user\":\"u\",\"pass\":\"p\",\"verbose\":true}\r\nPING\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := io.ReadAll(raw) // until the server gives up
+	if strings.Contains(string(text), "PONG") || strings.Contains(string(text), "+OK") {
+		t.Errorf("plain text was served: %q", text)
+	}
 }
 
 // Nodes that join believe in no quorum of their own: without the cluster that they want to join they wait.

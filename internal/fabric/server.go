@@ -92,6 +92,9 @@ func listenOptions(cfg Config, opts *server.Options, account *server.Account) er
 	if cfg.User == "" && !isLoopback(host) {
 		return fmt.Errorf("listen on %q: not a loopback address and no user is set", cfg.Listen)
 	}
+	if cfg.TLS != nil {
+		opts.TLSConfig, opts.TLSTimeout = cfg.TLS.Clone(), routeTLSTimeout
+	}
 	opts.Host, opts.Port = host, int(port)
 	if port == 0 {
 		opts.Port = server.RANDOM_PORT
