@@ -46,6 +46,7 @@ const (
 	// healWithin bounds how long it may take until all nodes serve and take writes after the last
 	// fault, and settleWithin how long subscribers and sinks may take to get what is left.
 	healWithin   = 2 * time.Minute
+	healTry      = 70 * time.Second // of one try, which may have to start the node
 	settleWithin = time.Minute
 	// followers is how many subscribers there are.
 	followers = 3

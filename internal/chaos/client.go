@@ -172,6 +172,30 @@ func texts(ctx context.Context, c *pgx.Conn, query string) ([][]string, error) {
 	return out, nil
 }
 
+// lines runs a query and returns its rows as sorted lines: their text values with | between.
+func lines(ctx context.Context, c *pgx.Conn, query string) ([]string, error) {
+	var out []string
+	var line []byte
+	res := c.PgConn().Exec(ctx, query)
+	for res.NextResult() {
+		for rr := res.ResultReader(); rr.NextRow(); {
+			line = line[:0]
+			for i, v := range rr.Values() {
+				if i > 0 {
+					line = append(line, '|')
+				}
+				if v == nil {
+					v = []byte("NULL")
+				}
+				line = append(line, v...)
+			}
+			out = append(out, string(line))
+		}
+	}
+	slices.Sort(out)
+	return out, res.Close()
+}
+
 func values(r [][]byte) []string {
 	vs := make([]string, len(r))
 	for i, v := range r {
@@ -203,6 +227,20 @@ func (v *recoveries) fault(name string, at time.Duration) {
 	defer v.mu.Unlock()
 	if len(v.open) < maxProbes {
 		v.open = append(v.open, probe{name, at})
+	}
+}
+
+// disturbed is added to the name of a fault whose recovery another one delayed.
+const disturbed = ", and another fault"
+
+// disturb is told that another fault begins.
+func (v *recoveries) disturb() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i := range v.open {
+		if p := &v.open[i]; !strings.HasSuffix(p.fault, disturbed) {
+			p.fault += disturbed
+		}
 	}
 }
 

@@ -109,18 +109,13 @@ func (w *Workload) check(ctx context.Context, r *chaos) error {
 		var first []string
 		for i := range r.cluster.Nodes() {
 			var got []string
-			err := eventually(ctx, settleWithin, func(ctx context.Context) error {
+			err := eventually(ctx, settleWithin, settleWithin, func(ctx context.Context) error {
 				c, err := r.connect(ctx, i, nil, settings...)
 				if err != nil {
 					return err
 				}
 				defer c.Close(ctx)
-				rows, err := texts(ctx, c, query)
-				got = nil
-				for _, row := range rows {
-					got = append(got, strings.Join(row, "|"))
-				}
-				slices.Sort(got)
+				got, err = lines(ctx, c, query)
 				return err
 			})
 			switch {

@@ -57,10 +57,14 @@ func (r *chaos) fault(ctx context.Context, f Fault) {
 	what := fmt.Sprintf("%s: %s", who, f)
 	at := r.now()
 	r.log("%6.1fs %s", at.Seconds(), what)
-	if leads {
+	r.recov.disturb()
+	if leads && (f.Kind == Restart || f.Kind == Clock) { // which take as long as it takes to start
 		r.recov.fault(name(f), at)
 	}
 	heal, err := r.begin(ctx, f, nodes)
+	if leads && f.Kind != Restart && f.Kind != Clock {
+		r.recov.fault(name(f), r.now()) // what was begun from here on met the fault
+	}
 	pause(ctx, f.At+f.For-r.now())
 	if heal != nil {
 		err = errors.Join(err, heal())

@@ -17,13 +17,17 @@ import (
 // errWaiting says that what is waited for is not there yet.
 var errWaiting = errors.New("not yet")
 
-// eventually tries until fn gives no error, and returns the last one when the time is over.
-func eventually(ctx context.Context, within time.Duration, fn func(ctx context.Context) error) error {
+// readWithin bounds reading everything from a node: a long run has millions of rows.
+const readWithin = 10 * time.Minute
+
+// eventually tries until fn gives no error, and returns the last one when the time is over. No try
+// takes longer than try.
+func eventually(ctx context.Context, within, try time.Duration, fn func(ctx context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	var last error
 	for ctx.Err() == nil {
-		octx, done := context.WithTimeout(ctx, opTimeout)
+		octx, done := context.WithTimeout(ctx, try)
 		err := fn(octx)
 		done()
 		if err == nil {
@@ -47,7 +51,7 @@ func (r *chaos) heal(ctx context.Context) []string {
 		if err := r.resume(i); err != nil {
 			return err
 		}
-		err := eventually(ctx, healWithin, func(ctx context.Context) error {
+		err := eventually(ctx, healWithin, healTry, func(ctx context.Context) error {
 			if !n.Alive() {
 				if err := n.Start(ctx); err != nil {
 					return err
@@ -123,7 +127,7 @@ func (r *chaos) readState(ctx context.Context, node int) (state, int64, error) {
 	}
 	var out state
 	var step int64
-	err := eventually(ctx, settleWithin, func(ctx context.Context) error {
+	err := eventually(ctx, readWithin, readWithin, func(ctx context.Context) error {
 		c, err := r.connect(ctx, node, nil, settings...)
 		if err != nil {
 			return err
@@ -131,14 +135,9 @@ func (r *chaos) readState(ctx context.Context, node int) (state, int64, error) {
 		defer c.Close(ctx)
 		got := state{}
 		for _, name := range sortedNames(stateQueries) {
-			rows, err := texts(ctx, c, stateQueries[name])
-			if err != nil {
+			if got[name], err = lines(ctx, c, stateQueries[name]); err != nil {
 				return fmt.Errorf("%s: %w", stateQueries[name], err)
 			}
-			for _, row := range rows {
-				got[name] = append(got[name], strings.Join(row, "|"))
-			}
-			slices.Sort(got[name])
 		}
 		rows, err := texts(ctx, c, "SELECT step FROM tidemill.relations WHERE name = 'chaos_clients'")
 		if err != nil || len(rows) != 1 {
@@ -294,7 +293,7 @@ func checkProducers(posts, view []string, f *findings) {
 // checkSink waits until the sink's file holds every change of the view once, and nothing else.
 func (r *chaos) checkSink(ctx context.Context, view []string) (int, error) {
 	n := 0
-	err := eventually(ctx, settleWithin, func(context.Context) error {
+	err := eventually(ctx, settleWithin, opTimeout, func(context.Context) error {
 		data, err := os.ReadFile(r.sinkPath())
 		if err != nil {
 			return err

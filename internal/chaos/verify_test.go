@@ -52,7 +52,11 @@ func TestRecoveries(t *testing.T) {
 	v.ack(1500*ms, 3000*ms)
 	v.ack(3000*ms, 3500*ms)
 	v.ack(4000*ms, 4500*ms)
-	if got := fmt.Sprint(v.times); got != "map[kill:[2s] stop:[1.5s]]" {
+	v.fault("kill", 5000*ms)
+	v.disturb()
+	v.disturb()
+	v.ack(5500*ms, 6000*ms)
+	if got := fmt.Sprint(v.times); got != "map[kill:[2s] kill, and another fault:[1s] stop:[1.5s]]" {
 		t.Errorf("%s", got)
 	}
 	if got := timesOf([]time.Duration{5 * ms, 1 * ms, 9 * ms}); got != (Times{3, 5, 9, 9}) {
