@@ -42,7 +42,7 @@ func (c *Coord) record(r Record) []Effect {
 		return c.committed()
 	}
 	if c.role == Claiming {
-		c.work = nil // another one took the place; claim again when the end is reached
+		c.work, c.retryAt = nil, 0 // another one took the place; claim again when the end is reached
 		c.role = Replaying
 	}
 	return nil

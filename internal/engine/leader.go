@@ -427,6 +427,9 @@ func (l *leader) append(expect uint64) {
 func (l *leader) readOn(from uint64) {
 	replaying := l.coord.Role() == coord.Claiming
 	err := l.e.log.Read(l.e.ctx, from, func(r fabric.Record) error {
+		if replaying && l.follows != nil {
+			return l.applied(l.e.ctx, r)
+		}
 		if replaying {
 			return l.replayRecord(l.e.ctx, r)
 		}
@@ -443,14 +446,23 @@ func (l *leader) readOn(from uint64) {
 	if errors.Is(err, errEnough) {
 		return
 	}
-	if err != nil && replaying {
+	if err != nil && replaying && (l.follows == nil || !passing(err)) {
 		l.fail(err)
 		return
 	}
 	if err != nil {
 		l.e.cfg.Logger.Warn("read the log", "pipeline", l.e.cfg.Name, "err", err)
 	}
+	if replaying && l.follows != nil && l.coord.Role() == coord.Replaying {
+		l.follows.overtaken = true // somebody else's record took the place of the claim
+		return
+	}
 	l.feed(coord.EndOfLog{})
+}
+
+// passing reports whether the cause of a log's error may pass by itself.
+func passing(err error) bool {
+	return errors.Is(err, fabric.ErrUnavailable) || errors.Is(err, fabric.ErrUnknown) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // errEnough ends a read early.

@@ -88,6 +88,16 @@ func (s *source) receive(ctx context.Context, b connector.Block) (Receipt, error
 		s.mu.Lock()
 		k, known, counted, err := s.sent.check(sent)
 		s.mu.Unlock()
+		if err != nil && s.e.cfg.Leader != nil {
+			// The leader before this one may have taken a request at the last moment.
+			s.setUncertain()
+			if serr := s.settle(ctx); serr != nil {
+				return Receipt{}, serr
+			}
+			s.mu.Lock()
+			k, known, counted, err = s.sent.check(sent)
+			s.mu.Unlock()
+		}
 		if known || err != nil {
 			r := Receipt{Rows: k.Rows, Bad: k.Bad, Position: k.Position, Duplicate: known}
 			if !counted {

@@ -56,6 +56,9 @@ func (l *leader) takeOver(ctx context.Context) error {
 		if role := l.coord.Role(); role == coord.Fenced || role == coord.Failed {
 			return l.notLeading()
 		}
+		if l.follows != nil && l.follows.overtaken {
+			return l.giveWay()
+		}
 	}
 	l.skip, l.replaying, l.follows = nil, false, nil
 	l.work.Bound(l.e.cfg.MemoryBytes, func() bool { return l.e.ctx.Err() != nil })

@@ -39,6 +39,21 @@ type standby struct {
 	muted  uint64
 	midway bool // the last record belongs to a step whose own record is still to come
 	hidden int  // steps and commands that readers do not see yet
+	// overtaken says that while this one claimed the lead another one committed something.
+	overtaken bool
+}
+
+// errOvertaken says that a claim came to nothing, since somebody else leads.
+var errOvertaken = errors.New("another node leads")
+
+// giveWay makes one that claimed the lead a standby again.
+func (l *leader) giveWay() error {
+	l.follows.overtaken = false
+	l.staged, l.queue = nil, nil
+	if l.follows.hidden > 0 {
+		l.show()
+	}
+	return errOvertaken
 }
 
 // reading is a goroutine that reads on in the log.
@@ -341,7 +356,11 @@ func (l *leader) takeLead(ask promotion) bool {
 		ask.answer <- err
 		return false
 	}
-	if err := l.takeOverAll(); err != nil {
+	if err := l.takeOverAll(); errors.Is(err, errOvertaken) {
+		e.stand.become(RoleStandby)
+		ask.answer <- err
+		return false
+	} else if err != nil {
 		if l.coord.Role() != coord.Fenced {
 			l.fail(stopped(err))
 		}

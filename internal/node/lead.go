@@ -23,6 +23,8 @@ const (
 	// leaderPatience is how long a leader whose appends get no answer keeps its clients
 	// waiting before it ends and follows.
 	leaderPatience = 15 * time.Second
+	// leadTimeout bounds the reading to the log's end of one that wants to lead.
+	leadTimeout = 20 * time.Second
 	// moveLogAfter is how long a leader waits before it asks for the log's own leader to be
 	// on its node, so that elections are over.
 	moveLogAfter = 2 * time.Second
@@ -138,16 +140,19 @@ func (c *cluster) tend(ctx context.Context, e *engine.Engine) {
 
 // tending is the state of one engine's turn.
 type tending struct {
-	c      *cluster
-	e      *engine.Engine
-	lease  *fabric.Lease
-	led    chan error // the outcome of Lead; nil: it is not under way
-	since  time.Time  // when it began to lead; zero: it does not
-	called bool       // somebody gave up the lead
-	moved  bool       // the log's leader was asked to come here
-	over   bool       // the engine is to be closed
-	at     uint64     // the log's last record known here
-	quiet  time.Time  // since when there is no later one
+	c       *cluster
+	e       *engine.Engine
+	lease   *fabric.Lease
+	led     chan error         // the outcome of Lead; nil: it is not under way
+	tried   time.Time          // when Lead began
+	unled   bool               // it began because no leader was heard of
+	abandon context.CancelFunc // ends Lead before its claim
+	since   time.Time          // when it began to lead; zero: it does not
+	called  bool               // somebody gave up the lead
+	moved   bool               // the log's leader was asked to come here
+	over    bool               // the engine is to be closed
+	at      uint64             // the log's last record known here
+	quiet   time.Time          // since when there is no later one
 }
 
 // look does what is to be done now: lead, renew, or give up.
@@ -158,6 +163,10 @@ func (t *tending) look(ctx context.Context) {
 	}
 	switch {
 	case st.Role == engine.RoleLeader:
+		if t.since.IsZero() {
+			t.since = time.Now()
+			t.c.beat() // so that writes find it
+		}
 		if time.Since(st.AtEnd) > leaderPatience && !t.since.IsZero() && time.Since(t.since) > leaderPatience {
 			t.c.n.cfg.Logf("the log has not answered for %v: this node stops leading", time.Since(st.AtEnd).Round(time.Second))
 			t.over = true
@@ -167,6 +176,9 @@ func (t *tending) look(ctx context.Context) {
 		t.fetchLog(ctx)
 	case t.led != nil:
 		t.renew(ctx)
+		if t.unneeded() {
+			t.abandon() // if it has not claimed yet
+		}
 	case t.c.drained.Load() || st.Role != engine.RoleStandby || st.Mismatch != "":
 	case t.vacant():
 		t.tryToLead(ctx)
@@ -198,19 +210,29 @@ func (t *tending) tryToLead(ctx context.Context) {
 		}
 		return
 	}
-	t.lease, t.led = lease, make(chan error, 1)
-	t.c.n.wg.Go(func() { t.led <- t.e.Lead(ctx) })
+	_, _, there := t.c.members.leader(t.e.Name())
+	ctx, t.abandon = context.WithCancel(ctx)
+	led := make(chan error, 1)
+	t.lease, t.led, t.tried, t.unled = lease, led, time.Now(), !there
+	t.c.n.wg.Go(func() { led <- t.e.Lead(ctx) })
+}
+
+// unneeded reports whether there is a leader after all, or to lead takes too long: then
+// this node had better follow on, and try again if need be.
+func (t *tending) unneeded() bool {
+	name, epoch, there := t.c.members.leader(t.e.Name())
+	back := t.unled && there && name != t.c.cfg.Node && epoch >= t.e.Standing().Epoch
+	return back || time.Since(t.tried) > leadTimeout
 }
 
 // settled notes the outcome of Lead.
 func (t *tending) settled(ctx context.Context, err error) {
 	t.led = nil
+	t.abandon()
 	if err == nil {
-		t.since, t.moved = time.Now(), false
-		t.c.beat() // so that writes find it
-		return
+		return // look sees it
 	}
-	if ctx.Err() == nil {
+	if ctx.Err() == nil && !errors.Is(err, context.Canceled) {
 		t.c.n.cfg.Logf("lead pipeline %s: %v", t.e.Name(), err)
 	}
 	t.release(ctx) // others may try
@@ -302,6 +324,9 @@ func (c *cluster) handOver(ctx context.Context) {
 
 // end gives up what the engine had, in whatever way it ended.
 func (t *tending) end(ctx context.Context) {
+	if t.abandon != nil {
+		t.abandon()
+	}
 	if t.lease == nil {
 		return
 	}

@@ -1,0 +1,108 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+
+	"github.com/tidemill/tidemill/internal/connector"
+	"github.com/tidemill/tidemill/internal/connector/http"
+)
+
+// lateLogs let something happen before an append reaches the log.
+type lateLogs struct {
+	*memLogs
+	before func()
+}
+
+type lateLog struct {
+	Log
+	l *lateLogs
+}
+
+func (l *lateLogs) OpenLog(ctx context.Context, name string) (Log, error) {
+	log, err := l.memLogs.OpenLog(ctx, name)
+	return lateLog{log, l}, err
+}
+
+func (l lateLog) Append(ctx context.Context, recs [][]byte, expect uint64) (uint64, error) {
+	if before := l.l.before; before != nil {
+		l.l.before = nil
+		before()
+	}
+	return l.Log.Append(ctx, recs, expect)
+}
+
+// TestAClaimGivesWay lets the leader commit something while a standby claims the lead, and
+// then two standbys claim it at the same moment.
+func TestAClaimGivesWay(t *testing.T) {
+	g := newGroup(t)
+	a := g.open()
+	c := a.client()
+	c.exec(`CREATE TABLE t (id BIGINT PRIMARY KEY); CREATE MATERIALIZED VIEW v AS SELECT count(*) AS n FROM t`)
+	late := &lateLogs{memLogs: g.logs}
+	b := g.open(func(c *Config) { c.Logs = late })
+	b.reaches(a.e.Snapshot().Step)
+
+	late.before = func() { c.exec(`INSERT INTO t VALUES (1)`) }
+	if err := b.e.Lead(t.Context()); !errors.Is(err, errOvertaken) {
+		t.Fatal(err)
+	}
+	if b.e.Standing().Role != RoleStandby || a.e.Standing().Role != RoleLeader {
+		t.Fatal(b.e.Standing().Role, a.e.Standing().Role)
+	}
+	b.client().want(`SELECT n FROM v`, "1")
+	c.exec(`INSERT INTO t VALUES (2)`) // a leads on
+	b.reaches(a.e.Snapshot().Step)
+	b.sameAs(a)
+
+	third := g.open()
+	third.reaches(a.e.Snapshot().Step)
+	late.before = func() {
+		if err := third.e.Lead(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := b.e.Lead(t.Context()); !errors.Is(err, errOvertaken) {
+		t.Fatal(err)
+	}
+	third.client().exec(`INSERT INTO t VALUES (3)`)
+	b.reaches(third.e.Snapshot().Step)
+	b.sameAs(third)
+	if got := b.e.Standing().Epoch; got != 2 {
+		t.Fatalf("epoch %d: claims went on", got)
+	}
+}
+
+// TestTheLastRequestsOfAnOldLeader takes a request on a leader that another one has
+// replaced already, and the next one of the same producer on the new leader.
+func TestTheLastRequestsOfAnOldLeader(t *testing.T) {
+	g := newGroup(t)
+	with := func(c *Config) { c.Connectors = connector.NewRegistry(http.System()) }
+	a, b := g.open(with), g.open(with)
+	a.client().exec(`CREATE SOURCE s (k INT) WITH (connector = 'http') FORMAT PLAIN ENCODE JSON`)
+	send := func(e *bench, sequence uint64) {
+		t.Helper()
+		_, err := e.e.receiveHere(t.Context(), Delivery{Name: "s", Body: []byte(`{"k": 1}`), Sent: &connector.Sent{Producer: "p", Sequence: sequence}})
+		if err != nil {
+			t.Fatalf("request %d: %v", sequence, err)
+		}
+	}
+	b.reaches(a.e.Snapshot().Step)
+	paused := make(chan struct{})
+	resume := sync.OnceFunc(func() { close(paused) })
+	t.Cleanup(resume)
+	go a.e.inspect(t.Context(), func(*leader) { <-paused }) // it commits nothing meanwhile
+	send(a, 1)
+	if err := b.e.Lead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	send(a, 2)
+	send(b, 3)
+	resume()
+	<-a.e.Done()
+	c := b.client()
+	c.exec(`FLUSH`)
+	c.want(`SELECT count(*) FROM s`, "3")
+}
