@@ -5,11 +5,16 @@
 //   - Log: a named, durable sequence of records with fenced atomic appends and contiguous reads;
 //   - Lease: who should try, for liveness only (a fenced append alone decides);
 //   - blobs: large objects verified by SHA-256;
+//   - Cluster: servers of several nodes joined by routes, logs, leases and blobs with replicas, who is there and who leads;
+//   - Serve, Request, Broadcast, Listen: requests and messages between nodes;
 //   - messages: core publish and subscribe, and access to streams that clients own.
 //
 // There are two accounts. The internal one holds Tidemill's logs, leases and blobs and is reachable only through this
 // package. The client account is what the listener offers: any NATS client may use core NATS, JetStream, KV and objects
 // there, and can neither see nor touch the internal one.
 //
-// Every acknowledged write has been synced to disk: SyncAlways is set in code and there is no way to switch it off.
+// In a cluster a copy of a log that lacks records is never read past: what is missing comes from another copy, and the
+// damaged one is made anew (repair.go).
+//
+// Every acknowledged write has been synced to disk, in a cluster to those of a quorum: SyncAlways is set in code and there is no way to switch it off.
 package fabric
