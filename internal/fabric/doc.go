@@ -16,5 +16,6 @@
 // In a cluster a copy of a log that lacks records is never read past: what is missing comes from another copy, and the
 // damaged one is made anew (repair.go).
 //
-// Every acknowledged write has been synced to disk, in a cluster to those of a quorum: SyncAlways is set in code and there is no way to switch it off.
+// Every acknowledged write has been synced to disk, in a cluster to those of a quorum: SyncAlways is set in code and
+// there is no way to switch it off.
 package fabric
