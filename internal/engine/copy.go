@@ -52,6 +52,9 @@ func (s *Session) planCopy(pl *plan.Planner, p *prepared, st *sql.Copy) error {
 		if p.copy.to, err = s.plan(p.text, st.Stmt, nil); err != nil {
 			return err
 		}
+		if p.copy.to.lock != nil {
+			return errLockWithin(st.Stmt, "COPY")
+		}
 		p.columns = p.copy.to.columns
 	default:
 		q, err := pl.PlanCopyTo(st)

@@ -23,6 +23,7 @@ import (
 	"github.com/tidemill/tidemill/internal/connector"
 	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/fabric"
+	"github.com/tidemill/tidemill/internal/session"
 	"github.com/tidemill/tidemill/internal/state"
 	"github.com/tidemill/tidemill/internal/types"
 	"github.com/tidemill/tidemill/internal/wire"
@@ -91,6 +92,8 @@ type Config struct {
 	Connectors *connector.Registry
 	// Virtual serves the system catalogs. Zero: there are none.
 	Virtual VirtualTables
+	// Locks serves the functions that take and give up locks. Nil: there are none.
+	Locks session.Locks
 	// Clock tells the time. Zero: time.Now.
 	Clock func() time.Time
 	// Node names this run among all that ever wrote the log. Zero: a random name.

@@ -24,7 +24,8 @@ type prepared struct {
 	version uint64 // of the catalog it was bound against
 	path    string // search path it was bound with
 
-	query  *plan.Query // of SELECT, COPY TO and DECLARE
+	query  *plan.Query        // of SELECT, COPY TO and DECLARE
+	lock   *plan.LockFunction // that is called; query is that of its arguments
 	insert *plan.Insert
 	update *plan.Update
 	remove *plan.Delete
@@ -41,6 +42,9 @@ func (s *Session) plan(text string, stmt sql.Stmt, given []types.Type) (*prepare
 	var err error
 	switch st := stmt.(type) {
 	case *sql.Query:
+		if is, err := s.planLock(pl, p, st); is {
+			return p, err
+		}
 		if p.query, err = pl.PlanSelect(st); err == nil {
 			p.params, p.columns = p.query.Params, columnsOf(p.query.Columns)
 		}
@@ -65,12 +69,18 @@ func (s *Session) plan(text string, stmt sql.Stmt, given []types.Type) (*prepare
 	case *sql.DeclareCursor:
 		if p.inner, err = s.plan(text, st.Stmt, given); err == nil {
 			p.params = p.inner.params
+			if p.inner.lock != nil {
+				err = errLockWithin(st.Stmt, "a cursor")
+			}
 		}
 	case *sql.Explain:
 		p.columns = textColumns("QUERY PLAN")
 		if st.Stmt != nil {
 			if p.inner, err = s.planExplained(text, st.Stmt, given); err == nil {
 				p.params = p.inner.params
+				if p.inner.lock != nil {
+					err = errLockWithin(st.Stmt, "EXPLAIN")
+				}
 			}
 		}
 	case *sql.Show:
@@ -136,6 +146,9 @@ func (s *Session) execute(ctx context.Context, p *prepared, args []types.Value) 
 	}
 	switch st := p.stmt.(type) {
 	case *sql.Query:
+		if p.lock != nil {
+			return s.lock(ctx, p, args)
+		}
 		return s.selectRows(ctx, p.query, args)
 	case *sql.Insert, *sql.Update, *sql.Delete:
 		return s.modify(ctx, p, args)

@@ -95,6 +95,9 @@ type Config struct {
 	// IsNode reports whether a connection is that of a node of the cluster, which needs no
 	// password; nil: there are none.
 	IsNode func(*tls.ConnectionState) bool
+	// Locks keeps locks, and Groups members of groups; nil: there are none.
+	Locks  session.Locks
+	Groups Groups
 	// Join lets machines join the cluster; nil: none can.
 	Join http.Handler
 	// KeepAlive is how long an event stream stays silent; zero means 15 seconds.
@@ -103,11 +106,12 @@ type Config struct {
 
 // API serves HTTP. Create it with New.
 type API struct {
-	cfg  Config
-	mux  *http.ServeMux
-	work chan struct{} // a token for each request being served
-	subs chan struct{} // a token for each event stream
-	door *doorman
+	cfg   Config
+	mux   *http.ServeMux
+	work  chan struct{} // a token for each request being served
+	subs  chan struct{} // a token for each event stream
+	waits chan struct{} // a token for each request that waits for a lock
+	door  *doorman
 }
 
 // New returns the API of cfg.
@@ -115,7 +119,7 @@ func New(cfg Config) *API {
 	if cfg.KeepAlive == 0 {
 		cfg.KeepAlive = keepAliveEvery
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux(), work: make(chan struct{}, maxConcurrent), subs: make(chan struct{}, maxSubscribers), door: newDoorman()}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), work: make(chan struct{}, maxConcurrent), subs: make(chan struct{}, maxSubscribers), waits: make(chan struct{}, maxLockWaits), door: newDoorman()}
 	a.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	a.mux.HandleFunc("GET /readyz", a.ready)
 	a.mux.Handle("GET /metrics", cfg.Metrics)
@@ -125,6 +129,7 @@ func New(cfg Config) *API {
 	a.mux.HandleFunc("POST /v1/backup", a.limited(a.backup))
 	a.mux.HandleFunc("GET /v1/cluster", a.cluster)
 	a.mux.HandleFunc("POST /v1/drain", a.limited(a.drain))
+	a.coordination()
 	if cfg.Join != nil {
 		a.mux.Handle("POST "+security.JoinPath, cfg.Join)
 	}
@@ -228,6 +233,8 @@ POST /v1/sql               {"query": "SELECT 1"} or plain SQL; Accept: applicati
 GET  /v1/subscribe/VIEW    changes as server-sent events
 POST /v1/sources/NAME      NDJSON or a JSON array, acknowledged when durable
 GET  /v1/cluster           who leads, how far the others are, and what is wrong
+POST /v1/locks/NAME        {"owner": "me", "ttl_ms": 10000} takes a lock; PUT renews and DELETE releases it
+PUT  /v1/groups/G/members/NAME  {"ttl_ms": 10000} says that a member is there; GET /v1/groups/G/watch
 POST /v1/drain             {"node": "a"} hands over what a node leads
 GET  /metrics  /livez  /readyz
 `, a.cfg.Version)

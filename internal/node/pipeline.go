@@ -95,7 +95,7 @@ func (n *Node) openPipeline(ctx context.Context) (*engine.Engine, error) {
 	memory := n.cfg.Memory()
 	cfg := engine.Config{
 		Fabric: n.fabric, Name: Database, Workers: n.cfg.Workers, QueryBytes: n.cfg.QueryMemoryMB << 20, MemoryBytes: memory,
-		Connectors: connectors(), Virtual: newVirtual(n.cfg.Version, n.Status), Logger: slog.New(logHandler{n.cfg.Logf, nil}),
+		Connectors: connectors(), Virtual: newVirtual(n.cfg.Version, n.Status, n.fabric), Locks: locks{n.fabric}, Logger: slog.New(logHandler{n.cfg.Logf, nil}),
 		Recovery: n.pipeline.recovery, Checkpoint: engine.CheckpointConfig{FS: n.files, Interval: n.cfg.CheckpointInterval}, Fill: n.cfg.Fill, Clock: failpoint.Clock(),
 	}
 	if c := n.cluster; c != nil {

@@ -6,6 +6,7 @@ import (
 	"github.com/tidemill/tidemill/internal/batch"
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/engine"
+	"github.com/tidemill/tidemill/internal/fabric"
 	"github.com/tidemill/tidemill/internal/flow"
 	"github.com/tidemill/tidemill/internal/plan"
 	"github.com/tidemill/tidemill/internal/syscat"
@@ -18,10 +19,11 @@ type virtual struct {
 	tables  []syscat.Table
 	byName  map[string]*syscat.Table // "schema.name"
 	status  func() ClusterStatus
+	fabric  *fabric.Fabric
 }
 
-func newVirtual(version string, status func() ClusterStatus) *virtual {
-	v := &virtual{version: version, status: status, tables: syscat.Tables(), byName: map[string]*syscat.Table{}}
+func newVirtual(version string, status func() ClusterStatus, f *fabric.Fabric) *virtual {
+	v := &virtual{version: version, status: status, fabric: f, tables: syscat.Tables(), byName: map[string]*syscat.Table{}}
 	for i := range v.tables {
 		t := &v.tables[i]
 		v.byName[t.Relation.Schema+"."+t.Relation.Name] = t
@@ -81,6 +83,14 @@ func (v *virtual) Rows(ctx context.Context, rel *catalog.Relation, sys *engine.S
 		rowErrors(env, sys)
 	case "tidemill.nodes", "tidemill.replicas", "tidemill.pipelines":
 		clusterRows(env, v.status())
+	case "tidemill.locks":
+		if err := lockRows(ctx, env, v.fabric); err != nil {
+			return nil, err
+		}
+	case "tidemill.members":
+		if err := memberRows(ctx, env, v.fabric); err != nil {
+			return nil, err
+		}
 	case "tidemill.recovery":
 		recovery(env, sys)
 	case "tidemill.builds":

@@ -81,6 +81,7 @@ func (b *binder) funcCall(ctx *exprCtx, f *sql.FuncCall) expr.Expr {
 		if e := b.userCall(ctx, f); e != nil {
 			return e
 		}
+		lockElsewhere(f)
 		fail(f.Pos(), types.CodeUndefinedFunction, "function %s.%s does not exist", f.Name.Schema(), name)
 	}
 	if f.Over != nil {

@@ -35,6 +35,8 @@ type Env struct {
 	Builds     []BuildInfo
 	Nodes      []NodeInfo
 	Replicas   []ReplicaInfo
+	Locks      []LockInfo
+	Members    []MemberInfo
 }
 
 // NodeInfo is what is known of a node of the cluster.
@@ -206,7 +208,7 @@ func (t *Table) Rows(e *Env) *batch.Batch {
 func Tables() []Table {
 	var all []Table
 	for _, group := range [][]Table{classTables(), typeTables(), constraintTables(), roleTables(), emptyTables(), viewTables(),
-		informationTables(), tidemillTables()} {
+		informationTables(), tidemillTables(), coordinationTables()} {
 		all = append(all, group...)
 	}
 	return all

@@ -1,0 +1,34 @@
+package syscat
+
+import "github.com/tidemill/tidemill/internal/types"
+
+// LockInfo is a lock of a user's program.
+type LockInfo struct {
+	Name, Owner string
+	Token       int64
+	Expires     types.Value // a timestamp with time zone
+}
+
+// MemberInfo is a member of a group of users' programs.
+type MemberInfo struct {
+	Group, Name    string
+	Token          int64
+	Since, Expires types.Value // timestamps with time zone
+	Data           string      // JSON; empty: none
+}
+
+// coordinationTables say what users' programs have asked of coordination.
+func coordinationTables() []Table {
+	return []Table{
+		tide("locks", 13174, "name text, owner text, token int8, expires timestamptz", func(e *Env, r *rows) {
+			for _, x := range e.Locks {
+				r.add(x.Name, x.Owner, x.Token, x.Expires)
+			}
+		}),
+		tide("members", 13175, "group_name text, name text, token int8, since timestamptz, expires timestamptz, data text", func(e *Env, r *rows) {
+			for _, x := range e.Members {
+				r.add(x.Group, x.Name, x.Token, x.Since, x.Expires, orNull(x.Data))
+			}
+		}),
+	}
+}
