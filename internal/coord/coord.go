@@ -208,6 +208,11 @@ func (c *Coord) Step(ev Event) []Effect {
 		out = c.stagedWork(ev)
 	case Appended:
 		out = c.appended(ev)
+	case Withdrawn:
+		if c.role != Claiming {
+			panic("coord: a claim is withdrawn that is not there")
+		}
+		c.role, c.work, c.retryAt = Replaying, nil, 0
 	case Broken:
 		out = c.stop(Failed, ev.Reason)
 	default:

@@ -54,6 +54,10 @@ type Staged struct {
 // Appended is the answer to Append.
 type Appended struct{ Outcome Outcome }
 
+// Withdrawn says of a claim that it will not be sent again, and that no attempt to append
+// it has succeeded or may yet: the coord reads on.
+type Withdrawn struct{}
+
 // Broken says that the caller cannot go on.
 type Broken struct{ Reason string }
 
@@ -78,6 +82,7 @@ func (Due) event()       {}
 func (Clock) event()     {}
 func (Staged) event()    {}
 func (Appended) event()  {}
+func (Withdrawn) event() {}
 func (Broken) event()    {}
 
 // Effect is something to do.

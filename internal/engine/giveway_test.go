@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidemill/tidemill/internal/connector"
 	"github.com/tidemill/tidemill/internal/connector/http"
+	"github.com/tidemill/tidemill/internal/fabric"
 )
 
 // lateLogs let something happen before an append reaches the log.
@@ -105,4 +106,59 @@ func TestTheLastRequestsOfAnOldLeader(t *testing.T) {
 	c := b.client()
 	c.exec(`FLUSH`)
 	c.want(`SELECT count(*) FROM s`, "3")
+}
+
+// TestAClaimIsWithdrawn gives up to lead while the log is not reached, and follows on.
+func TestAClaimIsWithdrawn(t *testing.T) {
+	g := newGroup(t)
+	a := g.open()
+	c := a.client()
+	c.exec(`CREATE TABLE t (id BIGINT PRIMARY KEY)`)
+	ctx, cancel := context.WithCancel(t.Context())
+	out := &awayLogs{memLogs: g.logs, tried: func(n int) {
+		if n == 3 {
+			cancel()
+		}
+	}}
+	b := g.open(func(c *Config) { c.Logs = out })
+	b.reaches(a.e.Snapshot().Step)
+	out.away = true
+	if err := b.e.Lead(ctx); !errors.Is(err, errOvertaken) {
+		t.Fatal(err)
+	}
+	out.away = false
+	c.exec(`INSERT INTO t VALUES (1)`)
+	b.reaches(a.e.Snapshot().Step)
+	b.sameAs(a)
+	if err := b.e.Lead(t.Context()); err != nil { // and another time it leads
+		t.Fatal(err)
+	}
+	b.client().exec(`INSERT INTO t VALUES (2)`)
+}
+
+// awayLogs are logs that take no appends while they are away.
+type awayLogs struct {
+	*memLogs
+	away  bool
+	n     int
+	tried func(n int)
+}
+
+type awayLog struct {
+	Log
+	a *awayLogs
+}
+
+func (a *awayLogs) OpenLog(ctx context.Context, name string) (Log, error) {
+	l, err := a.memLogs.OpenLog(ctx, name)
+	return awayLog{l, a}, err
+}
+
+func (l awayLog) Append(ctx context.Context, recs [][]byte, expect uint64) (uint64, error) {
+	if !l.a.away {
+		return l.Log.Append(ctx, recs, expect)
+	}
+	l.a.n++
+	l.a.tried(l.a.n)
+	return 0, fabric.ErrUnavailable
 }

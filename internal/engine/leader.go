@@ -412,6 +412,9 @@ func (l *leader) append(expect uint64) {
 		outcome = coord.Refused
 	case l.coord.Role() == coord.Leading && l.stall(expect, err):
 		return
+	case l.givesUp(err):
+		l.follows.overtaken = true
+		return
 	default: // also ErrUnavailable, which may pass
 		l.e.cfg.Logger.Warn("append to the log", "pipeline", l.e.cfg.Name, "err", err)
 		outcome = coord.Unknown

@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tidemill/tidemill/internal/catalog"
 	"github.com/tidemill/tidemill/internal/connector"
+	"github.com/tidemill/tidemill/internal/coord"
 	"github.com/tidemill/tidemill/internal/types"
 	"github.com/tidemill/tidemill/internal/wire"
 )
@@ -72,8 +74,24 @@ func (e *Engine) receiveHere(ctx context.Context, d Delivery) (Receipt, error) {
 	return r, e.sourceError(err)
 }
 
-// receive appends the block of a request, unless it is there.
+// receive appends the block of a request, unless it is there. A leader that is to say that
+// a request does not fit those before makes sure that it leads: others may have taken some
+// meanwhile, and so may the leader before it at the last moment.
 func (s *source) receive(ctx context.Context, b connector.Block) (Receipt, error) {
+	r, err := s.receiveOnce(ctx, b)
+	var te *types.Error
+	if s.e.cfg.Leader == nil || !errors.As(err, &te) || te.Code != types.CodeSequenceGap && te.Code != types.CodeKeyReused {
+		return r, err
+	}
+	if _, berr := s.e.call(ctx, &request{kind: coord.Barrier, leave: ctx}); berr != nil {
+		return Receipt{}, berr
+	}
+	s.setUncertain()
+	return s.receiveOnce(ctx, b)
+}
+
+// receiveOnce appends it if it fits what is known to be there.
+func (s *source) receiveOnce(ctx context.Context, b connector.Block) (Receipt, error) {
 	if err := s.waitForRoom(ctx); err != nil {
 		return Receipt{}, err
 	}
@@ -88,16 +106,6 @@ func (s *source) receive(ctx context.Context, b connector.Block) (Receipt, error
 		s.mu.Lock()
 		k, known, counted, err := s.sent.check(sent)
 		s.mu.Unlock()
-		if err != nil && s.e.cfg.Leader != nil {
-			// The leader before this one may have taken a request at the last moment.
-			s.setUncertain()
-			if serr := s.settle(ctx); serr != nil {
-				return Receipt{}, serr
-			}
-			s.mu.Lock()
-			k, known, counted, err = s.sent.check(sent)
-			s.mu.Unlock()
-		}
 		if known || err != nil {
 			r := Receipt{Rows: k.Rows, Bad: k.Bad, Position: k.Position, Duplicate: known}
 			if !counted {

@@ -41,14 +41,32 @@ type standby struct {
 	hidden int  // steps and commands that readers do not see yet
 	// overtaken says that while this one claimed the lead another one committed something.
 	overtaken bool
+	// claim is the context of Lead while it claims; unsure says that an attempt to append the
+	// claim may yet succeed.
+	claim  context.Context
+	unsure bool
 }
 
 // errOvertaken says that a claim came to nothing, since somebody else leads.
 var errOvertaken = errors.New("another node leads")
 
+// givesUp reports whether a claim whose append has failed with err is to be given up: its
+// caller wants no more, and it is certain that it is not in the log.
+func (l *leader) givesUp(err error) bool {
+	f := l.follows
+	if f == nil || f.claim == nil {
+		return false
+	}
+	f.unsure = f.unsure || !errors.Is(err, fabric.ErrUnavailable)
+	return !f.unsure && f.claim.Err() != nil
+}
+
 // giveWay makes one that claimed the lead a standby again.
 func (l *leader) giveWay() error {
 	l.follows.overtaken = false
+	if l.coord.Role() == coord.Claiming {
+		l.feed(coord.Withdrawn{})
+	}
 	l.staged, l.queue = nil, nil
 	if l.follows.hidden > 0 {
 		l.show()
@@ -356,6 +374,7 @@ func (l *leader) takeLead(ask promotion) bool {
 		ask.answer <- err
 		return false
 	}
+	l.follows.claim, l.follows.unsure = ask.ctx, false
 	if err := l.takeOverAll(); errors.Is(err, errOvertaken) {
 		e.stand.become(RoleStandby)
 		ask.answer <- err
