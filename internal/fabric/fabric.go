@@ -119,6 +119,7 @@ type Fabric struct {
 	system   *nats.Conn // the servers' account; nil without a cluster
 	rpc      *rpc
 	users    *userTable // locks and members of users' programs
+	services services   // of clients
 	js       jetstream.JetStream
 	clientJS jetstream.JetStream
 

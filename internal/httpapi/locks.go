@@ -67,6 +67,11 @@ func (a *API) coordination() {
 		a.mux.HandleFunc("GET /v1/groups/{group}", a.limited(a.groupGet))
 		a.mux.HandleFunc("GET /v1/groups/{group}/watch", a.groupWatch)
 	}
+	if a.cfg.Services != nil {
+		a.mux.HandleFunc("GET /v1/services", a.limited(a.serviceList))
+		a.mux.HandleFunc("POST /v1/services/{name}", a.serviceCall)
+		a.mux.HandleFunc("POST /v1/services/{name}/{endpoint}", a.serviceCall)
+	}
 }
 
 // lockBody is a lock in an answer.

@@ -95,9 +95,10 @@ type Config struct {
 	// IsNode reports whether a connection is that of a node of the cluster, which needs no
 	// password; nil: there are none.
 	IsNode func(*tls.ConnectionState) bool
-	// Locks keeps locks, and Groups members of groups; nil: there are none.
-	Locks  session.Locks
-	Groups Groups
+	// Locks keeps locks, Groups members of groups, and Services knows those of NATS clients; nil: there are none.
+	Locks    session.Locks
+	Groups   Groups
+	Services Services
 	// Join lets machines join the cluster; nil: none can.
 	Join http.Handler
 	// KeepAlive is how long an event stream stays silent; zero means 15 seconds.
@@ -111,6 +112,7 @@ type API struct {
 	work  chan struct{} // a token for each request being served
 	subs  chan struct{} // a token for each event stream
 	waits chan struct{} // a token for each request that waits for a lock
+	calls chan struct{} // a token for each call of a service
 	door  *doorman
 }
 
@@ -119,7 +121,7 @@ func New(cfg Config) *API {
 	if cfg.KeepAlive == 0 {
 		cfg.KeepAlive = keepAliveEvery
 	}
-	a := &API{cfg: cfg, mux: http.NewServeMux(), work: make(chan struct{}, maxConcurrent), subs: make(chan struct{}, maxSubscribers), waits: make(chan struct{}, maxLockWaits), door: newDoorman()}
+	a := &API{cfg: cfg, mux: http.NewServeMux(), work: make(chan struct{}, maxConcurrent), subs: make(chan struct{}, maxSubscribers), waits: make(chan struct{}, maxLockWaits), calls: make(chan struct{}, maxServiceCalls), door: newDoorman()}
 	a.mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	a.mux.HandleFunc("GET /readyz", a.ready)
 	a.mux.Handle("GET /metrics", cfg.Metrics)
@@ -235,6 +237,7 @@ POST /v1/sources/NAME      NDJSON or a JSON array, acknowledged when durable
 GET  /v1/cluster           who leads, how far the others are, and what is wrong
 POST /v1/locks/NAME        {"owner": "me", "ttl_ms": 10000} takes a lock; PUT renews and DELETE releases it
 PUT  /v1/groups/G/members/NAME  {"ttl_ms": 10000} says that a member is there; GET /v1/groups/G/watch
+POST /v1/services/NAME     calls a service that is registered over NATS; GET /v1/services
 POST /v1/drain             {"node": "a"} hands over what a node leads
 GET  /metrics  /livez  /readyz
 `, a.cfg.Version)

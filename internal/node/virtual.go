@@ -91,6 +91,10 @@ func (v *virtual) Rows(ctx context.Context, rel *catalog.Relation, sys *engine.S
 		if err := memberRows(ctx, env, v.fabric); err != nil {
 			return nil, err
 		}
+	case "tidemill.services":
+		if err := serviceRows(ctx, env, v.fabric); err != nil {
+			return nil, err
+		}
 	case "tidemill.recovery":
 		recovery(env, sys)
 	case "tidemill.builds":

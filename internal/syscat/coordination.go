@@ -17,6 +17,16 @@ type MemberInfo struct {
 	Data           string      // JSON; empty: none
 }
 
+// ServiceInfo is an endpoint of an instance of a service.
+type ServiceInfo struct {
+	Name, ID, Version string
+	Endpoint, Subject string
+	Node              string // or address; empty: not known
+	Requests, Errors  int64
+	AverageMillis     float64
+	Started           types.Value // a timestamp with time zone
+}
+
 // coordinationTables say what users' programs have asked of coordination.
 func coordinationTables() []Table {
 	return []Table{
@@ -30,5 +40,11 @@ func coordinationTables() []Table {
 				r.add(x.Group, x.Name, x.Token, x.Since, x.Expires, orNull(x.Data))
 			}
 		}),
+		tide("services", 13176, "name text, id text, version text, endpoint text, subject text, node text, requests int8, errors int8, average_ms float8, started timestamptz",
+			func(e *Env, r *rows) {
+				for _, x := range e.Services {
+					r.add(x.Name, x.ID, x.Version, x.Endpoint, x.Subject, orNull(x.Node), x.Requests, x.Errors, x.AverageMillis, x.Started)
+				}
+			}),
 	}
 }

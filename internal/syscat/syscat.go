@@ -37,6 +37,7 @@ type Env struct {
 	Replicas   []ReplicaInfo
 	Locks      []LockInfo
 	Members    []MemberInfo
+	Services   []ServiceInfo
 }
 
 // NodeInfo is what is known of a node of the cluster.
