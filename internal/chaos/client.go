@@ -49,7 +49,7 @@ func broken(err error) bool {
 	if err == nil {
 		return false
 	}
-	return !errors.As(err, &pe) || strings.HasPrefix(pe.Code, "57P") || strings.HasPrefix(pe.Code, "08") || strings.HasPrefix(pe.Code, "53")
+	return !errors.As(err, &pe) || judge(err) == unknown || pe.Code == "57P03" || strings.HasPrefix(pe.Code, "53")
 }
 
 // code is what errors are counted by.

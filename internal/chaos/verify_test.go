@@ -29,8 +29,8 @@ func TestJudge(t *testing.T) {
 		{pg("57P03"), refused, true},
 		{pg("57P01"), unknown, true},
 		{pg("08007"), unknown, true},
-		{pg("40003"), unknown, false},
-		{pg("XX000"), unknown, false},
+		{pg("40003"), unknown, true},
+		{pg("XX000"), unknown, true},
 		{context.DeadlineExceeded, unknown, true},
 		{errors.New("unexpected EOF"), unknown, true},
 	} {
