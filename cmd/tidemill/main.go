@@ -81,7 +81,7 @@ Exit codes: 0 success, 1 a statement or anything else failed, 2 wrong usage or c
 		}
 		return nil
 	}
-	cmd.AddCommand(devCommand(), startCommand(), statusCommand(), drainCommand(), clusterCommand(), chaosCommand(), sqlCommand(), demoCommand(), benchCommand(), backupCommand(), restoreCommand(), verifyCommand(), certCommand(), versionCommand())
+	cmd.AddCommand(devCommand(), startCommand(), statusCommand(), drainCommand(), nodeCommand(), clusterCommand(), chaosCommand(), sqlCommand(), demoCommand(), benchCommand(), backupCommand(), restoreCommand(), verifyCommand(), certCommand(), versionCommand())
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -139,6 +140,39 @@ reads. With --undo it takes part again; so it does after a restart.`,
 	}
 	cmd.Flags().StringVar(&url, "url", "http://"+defaultHTTP, "HTTP address of any node")
 	cmd.Flags().BoolVar(&undo, "undo", false, "let it take part again")
+	return cmd
+}
+
+func nodeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "node",
+		Short: "Manage the nodes of a cluster",
+		Args:  noArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	var target string
+	remove := &cobra.Command{
+		Use:   "remove NODE",
+		Short: "Take a node that is gone for good out of the cluster",
+		Long: `Take a node that is gone for good out of the cluster: it does not count any more when the others look whether they are more
+than half. It is refused while the node is online, and when what it alone has, or the others' majority, would be lost. To
+bring the machine back, give it another name and an empty directory.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return usageError{fmt.Errorf("%s takes one argument, the name of a node", cmd.CommandPath())}
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := adminCall(cmd.Context(), http.MethodDelete, target+"/v1/cluster/nodes/"+url.PathEscape(args[0]), nil, nil); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "node %s is removed\n", args[0])
+			return err
+		},
+	}
+	remove.Flags().StringVar(&target, "url", "http://"+defaultHTTP, "HTTP address of any other node")
+	cmd.AddCommand(remove)
 	return cmd
 }
 

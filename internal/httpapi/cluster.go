@@ -48,3 +48,17 @@ func (a *API) drain(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	_ = json.NewEncoder(w).Encode(map[string]bool{"done": true})
 }
+
+// removeNode takes a node that is gone for good out of the cluster.
+func (a *API) removeNode(w http.ResponseWriter, r *http.Request) {
+	if a.cfg.Remove == nil {
+		writeError(w, http.StatusNotFound, &types.Error{Code: types.CodeFeature, Message: "this node is in no cluster"})
+		return
+	}
+	if err := a.cfg.Remove(r.Context(), r.PathValue("name")); err != nil {
+		writeError(w, http.StatusConflict, &types.Error{Code: "55000", Message: err.Error()})
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]bool{"done": true})
+}

@@ -22,6 +22,12 @@ func TestClusterAndDrain(t *testing.T) {
 			}
 			return nil
 		}})
+	a.cfg.Remove = func(_ context.Context, node string) error {
+		if node != "gone" {
+			return errors.New("node " + node + " is online")
+		}
+		return nil
+	}
 	for _, cs := range []struct {
 		method, path, body string
 		status             int
@@ -32,6 +38,8 @@ func TestClusterAndDrain(t *testing.T) {
 		{"POST", "/v1/drain", `{"node":"b","undo":true}`, 200, `"done":true`},
 		{"POST", "/v1/drain", `{"node":"z"}`, 409, "node z is not known"},
 		{"POST", "/v1/drain", `{`, 400, "which node to drain"},
+		{"DELETE", "/v1/cluster/nodes/gone", "", 200, `"done":true`},
+		{"DELETE", "/v1/cluster/nodes/b", "", 409, "node b is online"},
 	} {
 		w := httptest.NewRecorder()
 		a.mux.ServeHTTP(w, httptest.NewRequest(cs.method, cs.path, strings.NewReader(cs.body)))
@@ -43,7 +51,7 @@ func TestClusterAndDrain(t *testing.T) {
 		t.Errorf("asked %q", got)
 	}
 	alone := New(Config{Metrics: http.NotFoundHandler()})
-	for _, path := range []string{"GET /v1/cluster", "POST /v1/drain"} {
+	for _, path := range []string{"GET /v1/cluster", "POST /v1/drain", "DELETE /v1/cluster/nodes/b"} {
 		method, p, _ := strings.Cut(path, " ")
 		w := httptest.NewRecorder()
 		alone.mux.ServeHTTP(w, httptest.NewRequest(method, p, nil))

@@ -78,8 +78,10 @@ type Config struct {
 	Backup func(ctx context.Context, have map[string]int64, w io.Writer) error
 	// Status tells how the cluster does, as something that can be written as JSON, and Drain lets a node
 	// of it ("" for this one) hand over what it leads, or take part again; nil: there is none.
-	Status   func() any
-	Drain    func(ctx context.Context, node string, drain bool) error
+	Status func() any
+	Drain  func(ctx context.Context, node string, drain bool) error
+	// Remove takes a node that is gone for good out of the cluster; nil: there is none.
+	Remove   func(ctx context.Context, node string) error
 	User     string // the user of requests that need no password
 	Database string
 	Version  string
@@ -131,6 +133,7 @@ func New(cfg Config) *API {
 	a.mux.HandleFunc("POST /v1/backup", a.limited(a.backup))
 	a.mux.HandleFunc("GET /v1/cluster", a.cluster)
 	a.mux.HandleFunc("POST /v1/drain", a.limited(a.drain))
+	a.mux.HandleFunc("DELETE /v1/cluster/nodes/{name}", a.limited(a.removeNode))
 	a.coordination()
 	if cfg.Join != nil {
 		a.mux.Handle("POST "+security.JoinPath, cfg.Join)

@@ -106,6 +106,10 @@ func (c *cluster) join(ctx, base context.Context) error {
 		return err
 	}
 	c.stops = append(c.stops, stop)
+	if stop, err = f.Listen(forgetSubject, func(_ string, data []byte) { c.members.forget(string(data)) }); err != nil {
+		return err
+	}
+	c.stops = append(c.stops, stop)
 	if stop, err = f.Serve(nodeSubject(c.cfg.Node, "admin"), c.admin); err != nil {
 		return err
 	}

@@ -230,7 +230,7 @@ func (n *Node) listen(ctx, base context.Context) error {
 		}
 		n.addrs.HTTP = ln.Addr().String()
 		api := httpapi.New(httpapi.Config{Backend: backend{n.pipeline}, Metrics: metricsHandler(n), Backup: n.backup,
-			Status: func() any { return n.Status() }, Drain: n.Drain, TLS: n.serverTLS(), Auth: n.pipeline, RequirePassword: n.cfg.RequirePassword, AllowPlaintext: n.cfg.Insecure,
+			Status: func() any { return n.Status() }, Drain: n.Drain, Remove: n.Remove, TLS: n.serverTLS(), Auth: n.pipeline, RequirePassword: n.cfg.RequirePassword, AllowPlaintext: n.cfg.Insecure,
 			IsNode: n.isNode(), Locks: locks{n.fabric}, Groups: locks{n.fabric}, Services: services{n.fabric}, Join: n.joinHandler(), User: User, Database: Database, Version: n.cfg.Version})
 		n.http = api.Server()
 		n.http.BaseContext = func(net.Listener) context.Context { return base }

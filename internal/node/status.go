@@ -189,3 +189,21 @@ func (c *cluster) drainSelf(ctx context.Context, drain bool) error {
 }
 
 func sortedNames[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// forgetSubject tells the others that a node was removed: its body is the node's name.
+const forgetSubject = "forget"
+
+// Remove takes a node that is gone for good out of the cluster, so that it does not count any more when
+// the others look whether they are more than half. It is refused while the node is online, and if what it alone
+// has, or the rest's majority, would be lost.
+func (n *Node) Remove(ctx context.Context, node string) error {
+	c := n.cluster
+	if c == nil {
+		return fmt.Errorf("remove node %q: this node is in no cluster", node)
+	}
+	if err := n.fabric.RemoveNode(ctx, node); err != nil {
+		return err
+	}
+	c.members.forget(node)
+	return n.fabric.Broadcast(forgetSubject, []byte(node))
+}
