@@ -174,6 +174,7 @@ type Engine struct {
 	fault    error // why the state could not be read back or kept; set before done is closed
 	fenced   bool  // another leader took over; likewise
 	stand    stand
+	sent     sentTxs
 }
 
 // Open opens the pipeline: it reads its log from the start, rebuilds every view,
@@ -211,6 +212,7 @@ func open(ctx context.Context, cfg Config) (*Engine, error) {
 		bytes: newSemaphore(MaxPendingBytes), done: make(chan struct{}),
 		sources: map[catalog.ID]*source{}, sinks: map[catalog.ID]*sinkState{}, sessions: map[int32]*Session{},
 	}
+	e.sent.origin = originOf(&cfg)
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := e.open(ctx); err != nil {
 		e.cancel()

@@ -20,6 +20,12 @@ const (
 	writeWait = 10 * time.Second
 	// leaderPause is between two looks for a leader.
 	leaderPause = 50 * time.Millisecond
+	// resolveWait is how long it is looked in the log for a transaction whose answer was lost,
+	// until it is there or another leader has made sure that it never will be.
+	resolveWait = 10 * time.Second
+	// maxRefused is how often a transaction is sent to the leader that this node knows of
+	// before a node that is behind sends it to any.
+	maxRefused = 20
 	// callWait bounds the wait for the answer to transactions that were sent.
 	callWait = 30 * time.Second
 	// catchUpWait is how long a standby's session waits, after its write was committed, for
@@ -169,6 +175,9 @@ type forwarded struct {
 	bytes   int64
 	state   atomic.Int32 // of the constants below
 	answer  chan answer  // of capacity 1
+	plain   bool         // it is sent without a name
+	number  uint64       // its name, once it was sent
+	epoch   uint64       // of the leader that it was sent to
 }
 
 const (
@@ -179,7 +188,8 @@ const (
 
 // forward sends a transaction to the leader, together with those of others.
 func (e *Engine) forward(ctx context.Context, r *request) (answer, error) {
-	f := &forwarded{bytes: r.bytes, answer: make(chan answer, 1)}
+	f := &forwarded{bytes: r.bytes, answer: make(chan answer, 1), plain: r.refused >= maxRefused && e.cfg.Clock().Sub(e.stand.atEnd()) > currentFor}
+	r.refused++
 	for _, c := range r.changes {
 		for _, part := range wireParts(c.rows) {
 			f.changes = append(f.changes, wire.Change{Table: c.table, Rows: part})
@@ -187,7 +197,7 @@ func (e *Engine) forward(ctx context.Context, r *request) (answer, error) {
 	}
 	if e.cfg.Manual != nil {
 		e.sendTxs([]*forwarded{f})
-		a := <-f.answer
+		a := e.resolved(ctx, f, <-f.answer)
 		return a, a.err
 	}
 	if err := e.bytes.take(ctx, r.bytes); err != nil {
@@ -205,6 +215,7 @@ func (e *Engine) forward(ctx context.Context, r *request) (answer, error) {
 	for {
 		select {
 		case a := <-f.answer:
+			a = e.resolved(ctx, f, a)
 			return a, a.err
 		case <-leave:
 			if f.state.CompareAndSwap(txWaits, txWithdrawn) {
@@ -267,6 +278,7 @@ func (e *Engine) sendTxs(all []*forwarded) {
 	if len(list) == 0 {
 		return
 	}
+	e.name(call, list)
 	every := func(a answer) {
 		for _, f := range list {
 			f.answer <- a
@@ -284,7 +296,7 @@ func (e *Engine) sendTxs(all []*forwarded) {
 		every(answer{err: err, void: true})
 		return
 	case err != nil:
-		every(answer{err: errOpen(err)})
+		every(answer{err: errOpen(err), open: true})
 		return
 	}
 	answers, err := wire.DecodeReply(resp)
@@ -292,7 +304,7 @@ func (e *Engine) sendTxs(all []*forwarded) {
 		err = fmt.Errorf("%d answers to %d transactions", len(answers), len(list))
 	}
 	if err != nil {
-		every(answer{err: errOpen(err)})
+		every(answer{err: errOpen(err), open: true})
 		return
 	}
 	for i, f := range list {

@@ -138,9 +138,12 @@ func TestOutcomesOfCalls(t *testing.T) {
 		defer g.mu.Unlock()
 		g.cut = fn
 	}
-	// The answer is lost: it is there, and the client is told that it may be.
+	// The answer is lost: it is in the log, which tells.
 	cut(func(call func() ([]byte, error)) ([]byte, error) { call(); return nil, ErrOutcome })
-	c.fails(`INSERT INTO t VALUES (1)`, "08007", "not known")
+	c.exec(`INSERT INTO t VALUES (1)`)
+	c.want(`SELECT * FROM t`, "1")
+	// That of a command is not looked for.
+	c.fails(`CREATE TABLE u (a INT)`, "08007", "not known")
 	// It was never carried out: it is sent again until it is.
 	n := 0
 	cut(func(call func() ([]byte, error)) ([]byte, error) {
@@ -264,5 +267,46 @@ func TestHeartbeat(t *testing.T) {
 	s := b.e.Standing()
 	if time.Since(s.Heard) > HeartbeatSteps || s.AtEnd.IsZero() || time.Since(s.AtEnd) > HeartbeatSteps {
 		t.Fatalf("%+v", s)
+	}
+}
+
+// TestTheLogTellsWhatBecameOfATransaction loses requests and answers while the lead moves:
+// nobody is told that an outcome is unknown, and nothing is there twice or lost.
+func TestTheLogTellsWhatBecameOfATransaction(t *testing.T) {
+	g := newGroup(t)
+	cut := &isolated{memLogs: g.logs}
+	a := g.open(func(c *Config) { c.Logs = cut })
+	a.client().exec(`CREATE TABLE t (id INT)`)
+	b, c := g.open(), g.open()
+	n := atomic.Int64{}
+	g.mu.Lock()
+	g.cut = func(call func() ([]byte, error)) ([]byte, error) {
+		switch n.Add(1) {
+		case 1: // it is carried out, and the answer does not come
+			call()
+		case 2: // it does not arrive; the leader dies
+			cut.cut.Store(true)
+			go func() {
+				if err := b.e.Lead(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}()
+		default:
+			return call()
+		}
+		return nil, ErrOutcome
+	}
+	g.mu.Unlock()
+	d := c.client()
+	d.exec(`INSERT INTO t VALUES (1)`)
+	d.exec(`INSERT INTO t VALUES (2)`)
+	d.want(`SELECT id FROM t ORDER BY id`, "1", "2")
+	if b.e.role() != RoleLeader || n.Load() < 3 {
+		t.Fatalf("%v, %d calls", b.e.role(), n.Load())
+	}
+	c.e.sent.mu.Lock()
+	defer c.e.sent.mu.Unlock()
+	if len(c.e.sent.open) != 0 {
+		t.Fatalf("%d transactions are still open", len(c.e.sent.open))
 	}
 }

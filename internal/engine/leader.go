@@ -105,6 +105,9 @@ type request struct {
 	job       *ckptJob
 	// remote says what a standby sends to the leader in its place, of a command.
 	remote *wire.Call
+	// forwarded names a transaction that another node has sent; zero: it is this one's.
+	forwarded wire.Forwarded
+	refused   int // how often a standby has sent it, each time for nothing
 	// leave, if not nil, ends the wait for the answer, whose outcome may be left open.
 	leave context.Context
 }
@@ -119,6 +122,7 @@ type answer struct {
 	// the engine does not lead any more.
 	void    bool
 	receipt *wire.CallReceipt // of rows that another node brought
+	open    bool              // of an error: the answer was lost
 }
 
 // run is the leader loop, and before it that of a standby.
@@ -311,7 +315,8 @@ func (l *leader) effect(eff coord.Effect) {
 		l.readOn(eff.From)
 	case coord.Lead:
 		l.staged = nil
-		l.e.stand.set(func(s *Standing) { s.LeaderName = l.e.node })
+		l.e.stand.set(func(s *Standing) { s.LeaderName, s.Epoch = l.e.node, eff.Epoch })
+		l.e.sent.passed(eff.Epoch)
 		l.tellDue()
 	case coord.Publish:
 		l.publish()
@@ -579,8 +584,8 @@ func (e *Engine) callHere(ctx context.Context, r *request) (answer, error) {
 	return e.await(r)
 }
 
-// submitHere puts r into the leader's queue. If it is not, void says that it is because
-// the engine has ended.
+// submitHere puts r into the leader's queue. If it is not, void says that it may be tried
+// elsewhere: the engine has ended, or ctx.
 func (e *Engine) submitHere(ctx context.Context, r *request) (void bool, err error) {
 	r.id = e.nextReq.Add(1)
 	r.answer = make(chan answer, 1)
@@ -608,11 +613,13 @@ func (e *Engine) submitHere(ctx context.Context, r *request) (void bool, err err
 		return refuse(true, errClosed())
 	case yielding:
 		return refuse(true, ErrYielded)
+	case ctx.Err() != nil:
+		return refuse(true, canceled(ctx))
 	}
 	select {
 	case e.submit <- r:
 	case <-ctx.Done():
-		return refuse(false, canceled(ctx))
+		return refuse(true, canceled(ctx))
 	case <-e.done:
 		return refuse(true, e.Err())
 	}

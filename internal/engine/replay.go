@@ -33,7 +33,13 @@ func (l *leader) replay(ctx context.Context, tail *logTail) error {
 	l.hashCircuits()
 	l.refresh(l.everything())
 	l.e.recovery.replay(l.from, tail.last)
-	if err := l.e.log.Read(ctx, l.from, func(r fabric.Record) error { return l.replayRecord(ctx, r) }); err != nil {
+	err := l.e.log.Read(ctx, l.from, func(r fabric.Record) error {
+		if last, _ := l.coord.Last(); r.Seq > last+1 {
+			return noWayBack(r.Seq, nil) // another node has trimmed it meanwhile
+		}
+		return l.replayRecord(ctx, r)
+	})
+	if err != nil {
 		return err
 	}
 	if l.e.cfg.Follow {
@@ -177,6 +183,7 @@ func (l *leader) replayRecord(ctx context.Context, r fabric.Record) error {
 		if err != nil {
 			return fmt.Errorf("log record %d: %w", r.Seq, err)
 		}
+		l.e.sent.seen(r.Seq, s.Forwarded)
 		if err := l.replayStep(ctx, s); err != nil {
 			var te *types.Error
 			if errors.As(err, &te) && te.Code == types.CodeQueryCanceled && ctx.Err() != nil {

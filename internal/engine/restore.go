@@ -130,6 +130,9 @@ func (e *Engine) readTail(ctx context.Context, from uint64) (*logTail, error) {
 	t := &logTail{from: from, ckpts: map[ckpt.Hash]uint64{}}
 	e.recovery.phase(phaseScan)
 	err := e.log.Read(ctx, from, func(r fabric.Record) error {
+		if t.last == 0 && r.Seq > from {
+			return noWayBack(r.Seq, nil) // another node has trimmed it meanwhile
+		}
 		h, body, _, err := wire.Open(r.Data)
 		if err != nil {
 			return fmt.Errorf("log record %d: %w", r.Seq, err)

@@ -30,7 +30,10 @@ func (e *Engine) Serve(ctx context.Context, req []byte) ([]byte, error) {
 	var answers []answer
 	switch call.Kind {
 	case wire.CallTxs:
-		answers = e.serveTxs(ctx, call.Txs)
+		if call.Epoch != 0 && call.Epoch != e.epoch() {
+			return nil, ErrNotLeader
+		}
+		answers = e.serveTxs(ctx, call)
 	case wire.CallDelivery:
 		answers = []answer{e.serveDelivery(ctx, call.Delivery)}
 	default:
@@ -108,13 +111,16 @@ func (e *Engine) commandOf(ctx context.Context, d *wire.DDLCall) (*request, erro
 
 // serveTxs submits transactions one after the other, so that they share steps, and then
 // waits for all.
-func (e *Engine) serveTxs(ctx context.Context, txs [][]wire.Change) []answer {
-	out := make([]answer, len(txs))
-	waits := make([]*request, len(txs))
-	for i, tx := range txs {
+func (e *Engine) serveTxs(ctx context.Context, call *wire.Call) []answer {
+	out := make([]answer, len(call.Txs))
+	waits := make([]*request, len(call.Txs))
+	for i, tx := range call.Txs {
 		r, err := e.txOf(tx)
 		void := false
 		if err == nil {
+			if call.Numbers != nil {
+				r.forwarded = wire.Forwarded{Origin: call.Origin, Number: call.Numbers[i]}
+			}
 			void, err = e.submitHere(ctx, r)
 		}
 		if err != nil {

@@ -183,6 +183,11 @@ func (l *leader) sealTxs(s *staged, ids []uint64, epoch uint64) {
 		}
 	}
 	s.step.Changes = tx.Changes
+	for _, id := range ids {
+		if f := l.requests[id].forwarded; f != (wire.Forwarded{}) {
+			s.step.Forwarded = append(s.step.Forwarded, f)
+		}
+	}
 }
 
 // wireParts cuts a batch without Sel into parts that fit a record each, in rows and

@@ -477,6 +477,7 @@ func (l *leader) noteRecord(seq uint64, kind wire.Kind, body []byte) error {
 		return fmt.Errorf("log record %d: %w", seq, err)
 	}
 	l.e.stand.set(func(s *Standing) { s.LeaderName = ep.Node })
+	l.e.sent.passed(l.coord.Epoch())
 	return nil
 }
 

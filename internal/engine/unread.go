@@ -28,6 +28,11 @@ func (l *leader) readUnread() {
 				return
 			}
 			if found.err = read(); found.err != nil {
+				for m := l.e.cfg.Manual; m != nil && len(l.e.unread) > 0; { // another one is to be looked at first
+					if m.Wait() != nil {
+						return
+					}
+				}
 				select {
 				case l.e.unread <- found:
 				case <-l.e.ctx.Done():

@@ -316,7 +316,8 @@ func (w *World) oracle(p *proc, snap *engine.Snapshot, def *catalog.Relation) {
 		got = append(got, oracle.FromBatch(b)...)
 		return nil
 	}); err != nil {
-		w.fail("%s: %v", def.Name, err)
+		w.unreadable(p, def, err)
+		return
 	}
 	got = oracle.Consolidate(got)
 	if same(got, want, v.check) {

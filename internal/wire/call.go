@@ -37,7 +37,13 @@ const (
 type Call struct {
 	Kind CallKind
 	// Txs are the changes of each transaction. A table may have several, which belong together.
-	Txs      [][]Change
+	Txs [][]Change
+	// Epoch is that of the leader that the transactions are for: another one refuses them.
+	// Zero: for any.
+	Epoch uint64
+	// Origin and Numbers name the transactions; nil: they have no names.
+	Origin   uint64
+	Numbers  []uint64
 	DDL      *DDLCall
 	Source   catalog.ID // of CallRetry
 	Position uint64
@@ -83,8 +89,16 @@ func (c *Call) Encode() []byte {
 	dst := []byte{CallVersion, byte(c.Kind)}
 	switch c.Kind {
 	case CallTxs:
+		dst = binary.AppendUvarint(dst, c.Epoch)
+		dst = appendFlag(dst, c.Numbers != nil)
+		if c.Numbers != nil {
+			dst = binary.LittleEndian.AppendUint64(dst, c.Origin)
+		}
 		dst = binary.AppendUvarint(dst, uint64(len(c.Txs)))
-		for _, tx := range c.Txs {
+		for i, tx := range c.Txs {
+			if c.Numbers != nil {
+				dst = binary.AppendUvarint(dst, c.Numbers[i])
+			}
 			dst = appendChanges(dst, tx)
 		}
 	case CallDDL:
@@ -122,7 +136,15 @@ func DecodeCall(src []byte) (*Call, error) {
 	c := &Call{Kind: CallKind(r.byte("kind"))}
 	switch c.Kind {
 	case CallTxs:
+		c.Epoch = r.uvarint("epoch")
+		named := r.flag("names of transactions")
+		if named {
+			c.Origin = r.uint64("origin")
+		}
 		for n := r.count("transactions", maxCallTxs); n > 0 && r.err == nil; n-- {
+			if named {
+				c.Numbers = append(c.Numbers, r.uvarint("number"))
+			}
 			c.Txs = append(c.Txs, r.changes())
 		}
 	case CallDDL:
@@ -160,6 +182,14 @@ func (r *reader) flag(what string) bool {
 		r.fail("%s is %d", what, v)
 	}
 	return v == 1
+}
+
+func (r *reader) uint64(what string) uint64 {
+	raw := r.bytes(what, 8)
+	if raw == nil {
+		return 0
+	}
+	return binary.LittleEndian.Uint64(raw)
 }
 
 // text reads a string of at most maxCallText bytes.

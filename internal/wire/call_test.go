@@ -15,6 +15,7 @@ func someCalls() []*Call {
 	return []*Call{
 		{Kind: CallTxs, Txs: [][]Change{{{Table: 7, Rows: randomBatch(rng, 3, true, true, 20)}, {Table: 9, Rows: randomBatch(rng, 1, false, false, 64)}}, nil,
 			{{Table: 7, Rows: randomBatch(rng, 2, true, true, 8)}}}},
+		{Kind: CallTxs, Epoch: 9, Origin: 1 << 63, Numbers: []uint64{1, 300}, Txs: [][]Change{{{Table: 7, Rows: randomBatch(rng, 3, true, true, 20)}}, nil}},
 		{Kind: CallDDL, DDL: &DDLCall{SQL: "CREATE TABLE t (a INT)", User: "u", Database: "d", Path: []string{"s", "public"}, Zone: "Europe/Berlin", PID: -4}},
 		{Kind: CallFlush}, {Kind: CallCheckpoint}, {Kind: CallBarrier},
 		{Kind: CallRetry, Source: 12, Position: 1 << 40},

@@ -18,7 +18,8 @@ import (
 // 3: SRC names the requests and messages it holds, at its end.
 // 4: STEP names the rows it leaves out and those it takes again, at its end.
 // 5: DDL has the digests of what it made and who computed them, STEP the views that it
-// gives new circuits, CKPT how far sinks have come, at their ends.
+// gives new circuits and the transactions that came from other nodes, CKPT how far sinks
+// have come, at their ends.
 const (
 	Version       = 5
 	oldestVersion = 1

@@ -140,6 +140,10 @@ type Retried struct {
 	Row      *batch.Batch // as the step takes it
 }
 
+// Forwarded names a transaction by the run of the node that sent it, and by a number of
+// that run.
+type Forwarded struct{ Origin, Number uint64 }
+
 // Step is a committed step: what went in, and the fingerprint of what came out.
 type Step struct {
 	N           uint64 // from 1, without gaps
@@ -165,6 +169,9 @@ type Step struct {
 	// before: their outputs in it are what takes their old rows to the new ones. In the order
 	// of their dependencies.
 	Rebuilt []catalog.ID
+	// Forwarded names the transactions that other nodes have sent, so that these know what
+	// became of them if the answer is lost.
+	Forwarded []Forwarded
 	// Changes are those of its transactions, or the last of them: what fits goes
 	// here, since one record is much cheaper to append than two, and the rest into
 	// TX records before it.
@@ -218,6 +225,11 @@ func (s *Step) Encode() []byte {
 	for _, id := range s.Rebuilt {
 		dst = binary.AppendUvarint(dst, uint64(id))
 	}
+	dst = binary.AppendUvarint(dst, uint64(len(s.Forwarded)))
+	for _, f := range s.Forwarded {
+		dst = binary.LittleEndian.AppendUint64(dst, f.Origin)
+		dst = binary.AppendUvarint(dst, f.Number)
+	}
 	return dst
 }
 
@@ -265,6 +277,14 @@ func DecodeStep(body []byte) (*Step, error) {
 	}
 	for n := r.count("views with new circuits", maxRebuilt); n > 0 && r.err == nil; n-- {
 		s.Rebuilt = append(s.Rebuilt, r.id("view"))
+	}
+	if r.atEnd() {
+		return s, r.end("STEP")
+	}
+	for n := r.count("transactions of other nodes", maxCallTxs); n > 0 && r.err == nil; n-- {
+		f := Forwarded{Origin: r.uint64("origin")}
+		f.Number = r.uvarint("number")
+		s.Forwarded = append(s.Forwarded, f)
 	}
 	return s, r.end("STEP")
 }
