@@ -143,3 +143,51 @@ func TestRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckState plants errors into what a node has and looks whether they are found.
+func TestCheckState(t *testing.T) {
+	r := &chaos{}
+	i, rows := r.inserts.begin(1, 2)
+	r.inserts.end(i, acked)
+	id := r.transfers.begin(transfer{src: 1, dst: 2, amount: 5})
+	r.transfers.end(id, acked)
+	r.beats.ack(1, 7, 0)
+	r.producers.ack(1, 1)
+	at := time.Unix(rows[0].at, 0).UTC()
+	good := func() state {
+		s := state{
+			"windows": {fmt.Sprintf("%s|2|3", at.Truncate(windowSeconds*time.Second).Format(time.DateTime))},
+			"clients": {fmt.Sprintf("1|2|%d|2", rows[0].n+rows[1].n)}, "transfers": {"1|1|2|5"},
+			"beats": {"1|7"}, "posts": {"1|1"}, "producers": {"1|1|1"},
+		}
+		for _, e := range rows {
+			s["events"] = append(s["events"], fmt.Sprintf("%d|%d|%d|%s", e.id, e.client, e.n, at.Format(time.DateTime)))
+		}
+		for k := range accounts {
+			s["accounts"] = append(s["accounts"], fmt.Sprintf("%d|%d", k+1, startBalance+map[int]int{0: -5, 1: 5}[k]))
+		}
+		return s
+	}
+	for name, c := range map[string]struct {
+		change func(state)
+		want   map[class]int
+	}{
+		"all is well":           {func(state) {}, nil},
+		"a lost statement":      {func(s state) { s["events"], s["windows"], s["clients"] = nil, nil, nil }, map[class]int{lost: 2}},
+		"a view that is late":   {func(s state) { s["windows"] = nil }, map[class]int{wrong: 1}},
+		"another view":          {func(s state) { s["clients"] = []string{"1|3|9|9"} }, map[class]int{wrong: 1}},
+		"a lost transfer":       {func(s state) { s["transfers"] = nil }, map[class]int{lost: 1, wrong: 2}},
+		"a lost beat":           {func(s state) { s["beats"] = []string{"1|6"} }, map[class]int{lost: 1}},
+		"a lost request":        {func(s state) { s["posts"], s["producers"] = nil, nil }, map[class]int{lost: 1}},
+		"a request twice":       {func(s state) { s["posts"] = []string{"1|1", "1|1"} }, map[class]int{duplicated: 1, wrong: 1}},
+		"money from nowhere":    {func(s state) { s["accounts"][4] = "5|1001" }, map[class]int{wrong: 1}},
+		"an account is missing": {func(s state) { s["accounts"] = s["accounts"][:9] }, map[class]int{wrong: 2}},
+	} {
+		s, f := good(), &findings{}
+		c.change(s)
+		if err := r.checkState(s, f); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, name, f, c.want)
+	}
+}
