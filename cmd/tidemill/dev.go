@@ -24,8 +24,12 @@ const (
 	defaultNATS = "127.0.0.1:8422"
 )
 
-// drainTimeout bounds an orderly stop.
-const drainTimeout = 1500 * time.Millisecond
+// drainTimeout bounds an orderly stop, clusterDrainTimeout that of a node of a cluster, which hands over what
+// it leads first, and what its broker leads.
+const (
+	drainTimeout        = 1500 * time.Millisecond
+	clusterDrainTimeout = 15 * time.Second
+)
 
 func devCommand() *cobra.Command {
 	cfg := node.Config{}
@@ -126,7 +130,11 @@ func runNode(ctx context.Context, cfg node.Config, asJSON bool, out, progress io
 	case <-ctx.Done():
 	case err = <-n.Failed():
 	}
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	timeout := drainTimeout
+	if cfg.Cluster != nil {
+		timeout = clusterDrainTimeout
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	if cerr := n.Close(stop); err == nil {
 		err = cerr
