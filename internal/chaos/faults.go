@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/tidemill/tidemill/internal/devcluster"
 )
 
 const (
@@ -178,7 +180,13 @@ func (r *chaos) resume(i int) error {
 }
 
 func (r *chaos) startAgain(ctx context.Context, nodes []int) error {
-	return r.each(nodes, func(i int) error { return r.cluster.Node(i).Start(ctx) })
+	return r.each(nodes, func(i int) error {
+		err := r.cluster.Node(i).Start(ctx)
+		if errors.Is(err, devcluster.ErrStopped) {
+			return nil // by another fault, which starts it again
+		}
+		return err
+	})
 }
 
 // each does something to several nodes at once.

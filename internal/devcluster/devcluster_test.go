@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -41,6 +42,10 @@ func fakeNode(args []string) int {
 	flags := map[string]string{}
 	for i := 1; i+1 < len(args); i += 2 {
 		flags[args[i]] = args[i+1]
+	}
+	if flags["--hang"] != "" {
+		_ = os.WriteFile(flags["--hang"], nil, 0o644)
+		select {}
 	}
 	if flags["--fail"] == flags["--name"] && flags["--fail"] != "" {
 		fmt.Fprintln(os.Stderr, "this node cannot start")
@@ -221,6 +226,33 @@ func TestANodeThatCannotStart(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%v\nwant %q in it", err, want)
 		}
+	}
+}
+
+func TestKilledBeforeItWasReady(t *testing.T) {
+	cfg := config(t.TempDir(), 1)
+	hangs := filepath.Join(t.TempDir(), "hangs")
+	cfg.Args = []string{"--hang", hangs}
+	cfg.Exited = func(*Node, string) { t.Error("told of an end that was asked for") }
+	c, err := Prepare(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	failed := make(chan error, 1)
+	go func() { failed <- c.Node(0).Start(t.Context()) }()
+	for end := time.Now().Add(within); ; {
+		if _, err := os.Stat(hangs); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the node was not started")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	c.Node(0).Kill()
+	if err := <-failed; !errors.Is(err, ErrStopped) {
+		t.Errorf("start of a node that was killed meanwhile: %v", err)
 	}
 }
 

@@ -109,6 +109,10 @@ func (n *Node) current() *process {
 	return n.proc
 }
 
+// ErrStopped is part of the error of a Start whose process was stopped or killed by this
+// program before it served.
+var ErrStopped = errors.New("it was stopped before it was ready")
+
 // Start starts the node, unless it runs, and waits until it serves. One that does not, or
 // that ends, is an error that shows the end of its log; if it is too slow it is left running.
 func (n *Node) Start(ctx context.Context) error {
@@ -122,6 +126,9 @@ func (n *Node) Start(ctx context.Context) error {
 	case <-p.ready:
 		return nil
 	case <-p.done:
+		if p.wanted() {
+			return fmt.Errorf("start node %s: %w", n.name, ErrStopped)
+		}
 		return fmt.Errorf("start node %s: it ended before it was ready: %s\n%s", n.name, p.state, n.Tail())
 	case <-timeout.C:
 		return fmt.Errorf("start node %s: not ready after %v\n%s", n.name, n.c.cfg.ReadyTimeout, n.Tail())
@@ -208,9 +215,7 @@ func (n *Node) watch(p *process, out *os.File) {
 	_, _ = io.Copy(io.Discard, out) // of a line that was too long
 	_ = out.Close()
 	err := p.cmd.Wait()
-	p.mu.Lock()
-	asked := p.asked
-	p.mu.Unlock()
+	asked := p.wanted()
 	p.state = "exit status 0"
 	if err != nil {
 		p.state = err.Error()
@@ -231,6 +236,13 @@ func (n *Node) Kill() {
 		_ = p.cmd.Process.Kill()
 		<-p.done
 	}
+}
+
+// wanted reports whether somebody wants the process to end.
+func (p *process) wanted() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.asked
 }
 
 func (p *process) want() {
