@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+	"github.com/nats-io/nats.go/micro"
 )
 
 func lock(t *testing.T, f *Fabric, name, owner string, ttl, wait time.Duration) UserLock {
@@ -403,9 +404,9 @@ func TestUserLockIsLinearizable(t *testing.T) {
 	}
 }
 
-// On three nodes: who waits on one node gets what is released, or expires, on another; lists are the same; a node that
-// is stopped takes nothing with it.
-func TestUserLocksOfACluster(t *testing.T) {
+// On three nodes: who waits on one node gets what is released, or expires, on another; lists are the same; members and
+// services of one are seen on another; a node that is stopped takes no lock with it.
+func TestCoordinationOfACluster(t *testing.T) {
 	c := newCluster(t, 3)
 	for i := range 3 {
 		c.start(i)
@@ -445,8 +446,92 @@ func TestUserLocksOfACluster(t *testing.T) {
 	if _, err := a.RenewLock(within(t), "l", held.Token, time.Hour); !errors.Is(err, ErrLeaseLost) {
 		t.Errorf("an old token: %v", err)
 	}
+	checkGroupOfACluster(t, a, b)
+	checkServiceOfACluster(t, a, b)
 	d.Close(context.Background())
 	if _, err := b.RenewLock(within(t), "l", last.Token, time.Hour); err != nil {
 		t.Errorf("renew with a node less: %v", err)
+	}
+}
+
+// checkGroupOfACluster has members on one node and watches them on another.
+func checkGroupOfACluster(t *testing.T, a, b *Fabric) {
+	t.Helper()
+	ctx := within(t)
+	w, there, err := b.WatchGroup(ctx, "g")
+	if err != nil || len(there) != 0 {
+		t.Fatal(there, err)
+	}
+	defer w.Close()
+	for _, ttl := range []time.Duration{time.Hour, time.Second} {
+		if _, err := a.Heartbeat(ctx, "g", "m", ttl, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{MemberJoined, MemberLeft} {
+		if e, err := w.Next(ctx); err != nil || e.Kind != want || e.Member.Name != "m" {
+			t.Fatalf("%+v %v, want %s", e, err, want)
+		}
+	}
+}
+
+// checkServiceOfACluster calls a service on another node than it is connected to.
+func checkServiceOfACluster(t *testing.T, a, b *Fabric) {
+	t.Helper()
+	s := addService(t, a.clients, "remote", nil, map[string]micro.HandlerFunc{"remote": func(r micro.Request) { r.Respond(r.Data()) }})
+	defer s.Stop()
+	waitFor(t, "the other node knows of the service", func() bool {
+		m, err := b.CallService(within(t), ServiceCall{Name: "remote", Data: []byte("x")})
+		if err != nil && !errors.Is(err, ErrNoService) {
+			t.Fatal(err)
+		}
+		return err == nil && string(m.Data) == "x"
+	})
+}
+
+// When there are as many as there may be, those there are can still be renewed and given up.
+func TestUserLocksAreBounded(t *testing.T) {
+	ctx, f := within(t), start(t)
+	s, err := f.openUsers(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := s.CachedInfo().Config
+	if cfg.MaxMsgs != MaxUserLeases {
+		t.Errorf("at most %d", cfg.MaxMsgs)
+	}
+	cfg.MaxMsgs = 3
+	if _, err := f.js.UpdateStream(ctx, cfg); err != nil {
+		t.Fatal(err)
+	}
+	a := lock(t, f, "a", "x", time.Minute, 0)
+	lock(t, f, "b", "x", time.Minute, 0)
+	if _, err := f.Heartbeat(ctx, "g", "m", time.Minute, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.AcquireLock(ctx, "c", "x", time.Minute, 0); !errors.Is(err, ErrNoSpace) || errors.Is(err, ErrUnknown) {
+		t.Errorf("one too many: %v", err)
+	}
+	if _, err := f.RenewLock(ctx, "a", a.Token, time.Second); err != nil {
+		t.Errorf("renew: %v", err)
+	}
+	if err := f.ReleaseLock(ctx, "a", a.Token); err != nil {
+		t.Errorf("release: %v", err)
+	}
+	if again := lock(t, f, "a", "y", time.Minute, 0); again.Token <= a.Token {
+		t.Errorf("token %d after %d", again.Token, a.Token)
+	}
+}
+
+func BenchmarkUserLock(b *testing.B) {
+	ctx, f := context.Background(), start(b)
+	for b.Loop() {
+		l, err := f.AcquireLock(ctx, "l", "o", time.Minute, 0)
+		if err == nil {
+			err = f.ReleaseLock(ctx, "l", l.Token)
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
 	}
 }
