@@ -93,7 +93,18 @@ func TestClusterOverANetwork(t *testing.T) {
 	}
 	full := "sslmode=verify-full&channel_binding=require&sslrootcert=" + filepath.Join(certsA, "ca.crt")
 	for i, n := range nodes {
-		if err := tryUntil(func() error { return n.login(t, ip, "ann", "sésame", full) }); err != nil {
+		here := n.connectTo(t, "127.0.0.1", "tidemill", "", "sslmode=disable")
+		if err := tryUntil(func() error { // failed logins are counted, so it is waited for elsewhere
+			known := 0
+			err := here.QueryRow(deadline(t), "SELECT count(*) FROM pg_roles WHERE rolname = 'ann'").Scan(&known)
+			if err == nil && known == 0 {
+				err = errors.New("the role is not there yet")
+			}
+			return err
+		}); err != nil {
+			t.Fatalf("node %d: %v", i, err)
+		}
+		if err := n.login(t, ip, "ann", "sésame", full); err != nil {
 			t.Errorf("node %d: %v", i, err)
 		}
 		for _, c := range []struct{ user, password, options, code string }{

@@ -22,6 +22,9 @@ func (s *Session) ready(ctx context.Context, stmt sql.Stmt) error {
 	if !touches(stmt) || s.tx != nil && s.tx.snap != nil {
 		return nil
 	}
+	if err := s.e.gone(); err != nil {
+		return err
+	}
 	if reads(stmt) {
 		if s.params.value("read") == "latest" {
 			a, err := s.e.call(ctx, &request{kind: coord.Barrier, leave: ctx})
@@ -41,6 +44,24 @@ func (s *Session) ready(ctx context.Context, stmt sql.Stmt) error {
 			Hint: "The write is committed. This node is behind or cut off; try again, or connect to another one."}
 	}
 	return nil
+}
+
+// gone is an error once the engine has ended and a node of a cluster opens another in its
+// place: what is here would be answered for ever from its last step.
+func (e *Engine) gone() error {
+	if e.cfg.Leader == nil {
+		return nil
+	}
+	select {
+	case <-e.done:
+	default:
+		return nil
+	}
+	var te *types.Error
+	if err := e.Err(); errors.As(err, &te) {
+		return err
+	}
+	return errClosed()
 }
 
 // current warns of answers that may be older than the session allows, or refuses to give them.

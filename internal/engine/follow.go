@@ -82,6 +82,7 @@ type stand struct {
 	mu    sync.Mutex
 	now   Standing  // Role and Step excepted
 	asked time.Time // when it was asked last where the log ends
+	shown uint64    // the last record that is part of what readers see
 	end   uint64    // what the answer was
 }
 

@@ -188,7 +188,7 @@ const (
 
 // forward sends a transaction to the leader, together with those of others.
 func (e *Engine) forward(ctx context.Context, r *request) (answer, error) {
-	f := &forwarded{bytes: r.bytes, answer: make(chan answer, 1), plain: r.refused >= maxRefused && e.cfg.Clock().Sub(e.stand.atEnd()) > currentFor}
+	f := &forwarded{bytes: r.bytes, answer: make(chan answer, 1), plain: r.refused >= maxRefused && e.cfg.Clock().Sub(e.stand.atEnd()) > 2*HeartbeatSteps}
 	r.refused++
 	for _, c := range r.changes {
 		for _, part := range wireParts(c.rows) {

@@ -162,3 +162,45 @@ func (l awayLog) Append(ctx context.Context, recs [][]byte, expect uint64) (uint
 	l.a.tried(l.a.n)
 	return 0, fabric.ErrUnavailable
 }
+
+// TestSessionsOfAnEndedEngine do not answer for ever from its last step.
+func TestSessionsOfAnEndedEngine(t *testing.T) {
+	g := newGroup(t)
+	a := g.open()
+	b := g.open()
+	c := a.client()
+	c.exec(`CREATE TABLE t (id BIGINT PRIMARY KEY); INSERT INTO t VALUES (1)`)
+	c.want(`SELECT id FROM t`, "1")
+	if err := b.e.Lead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.client().exec(`INSERT INTO t VALUES (2)`)
+	c.fails(`INSERT INTO t VALUES (3)`, "57P04", "does not take writes any more") // it learns that it is fenced
+	<-a.e.Done()
+	c.fails(`SELECT id FROM t`, "57P04", "no longer leads")
+}
+
+// TestFlushFindsWhatTheOldLeaderTook waits for rows that a leader accepted after another one
+// had taken over.
+func TestFlushFindsWhatTheOldLeaderTook(t *testing.T) {
+	g := newGroup(t)
+	with := func(c *Config) { c.Connectors = connector.NewRegistry(http.System()) }
+	a, b := g.open(with), g.open(with)
+	a.client().exec(`CREATE SOURCE s (k INT) WITH (connector = 'http') FORMAT PLAIN ENCODE JSON`)
+	b.reaches(a.e.Snapshot().Step)
+	paused := make(chan struct{})
+	resume := sync.OnceFunc(func() { close(paused) })
+	t.Cleanup(resume)
+	go a.e.inspect(t.Context(), func(*leader) { <-paused }) // it commits nothing meanwhile
+	if err := b.e.Lead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.e.receiveHere(t.Context(), Delivery{Name: "s", Body: []byte(`{"k": 1}`)}); err != nil {
+		t.Fatal(err)
+	}
+	c := b.client()
+	c.exec(`FLUSH`)
+	c.want(`SELECT count(*) FROM s`, "1")
+	resume()
+	<-a.e.Done()
+}

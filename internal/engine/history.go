@@ -31,7 +31,10 @@ func (s *source) replayRange(ctx context.Context, from, to uint64) (taken, error
 			return t, err
 		}
 	}
-	if to-1 > s.replayEnd { // it may be on its way from another node; whoever waits should know
+	if to-1 > s.replayEnd && s.e.cfg.Leader != nil { // what is on its way from another node comes in a moment
+		s.replayEnd = to - 1
+	}
+	if to-1 > s.replayEnd { // whoever waits should know
 		s.e.cfg.Logger.Warn("the log of a source ends before what committed steps took from it; waiting for the rest",
 			"source", s.def.Name, "ends", s.replayEnd, "taken", to-1, "wait", sourceWait)
 		s.replayEnd = to - 1

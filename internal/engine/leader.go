@@ -571,6 +571,7 @@ func (l *leader) publishSnapshot() {
 	}
 	l.noteEvents(snap)
 	l.e.snap.Store(snap)
+	l.e.stand.shows(snap.Seq)
 	l.e.published.send()
 }
 

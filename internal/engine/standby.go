@@ -27,9 +27,6 @@ const (
 	// probeEvery is how often it is asked where the log ends, probeTimeout bounds the answer.
 	probeEvery   = time.Second
 	probeTimeout = 2 * time.Second
-	// currentFor is how long after the last record the end of the log is believed: a leader
-	// commits something every HeartbeatSteps.
-	currentFor = 2 * HeartbeatSteps
 )
 
 // standby is what a leader that does not lead yet knows of the log it follows.
@@ -191,18 +188,26 @@ func (s *stand) heard(at time.Time, seq, epoch uint64) {
 	s.current()
 }
 
-// current says since when the state is all that was committed; under mu.
+// current says since when readers see all that was committed; under mu.
 func (s *stand) current() {
-	if s.asked.IsZero() || s.now.LogPosition < s.end {
+	if s.asked.IsZero() || s.shown < s.end {
 		return
 	}
 	at := s.asked
-	if limit := s.now.Heard.Add(currentFor); limit.Before(at) {
-		at = limit // who asks may be cut off together with who answers
+	if s.now.Heard.Before(at) {
+		at = s.now.Heard // who asks may be cut off together with who answers; a leader commits something every HeartbeatSteps
 	}
 	if at.After(s.now.AtEnd) {
 		s.now.AtEnd = at
 	}
+}
+
+// shows notes up to which record readers see the state.
+func (s *stand) shows(seq uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.shown = seq
+	s.current()
 }
 
 // appended notes that a leader's append has succeeded, which proves that it leads.
@@ -340,9 +345,12 @@ func (l *leader) applied(ctx context.Context, r fabric.Record) (err error) {
 	l.noteHeard()
 	kind := wire.Kind(r.Data[3])
 	l.follows.midway = kind == wire.KindTx
-	if kind == wire.KindStep || kind == wire.KindDDL {
+	switch {
+	case kind == wire.KindStep || kind == wire.KindDDL:
 		l.follows.hidden++
 		l.volumeGrew(int64(len(r.Data)))
+	case l.follows.hidden == 0 && !l.follows.midway:
+		l.e.stand.shows(r.Seq) // there is nothing in it to be seen
 	}
 	return nil
 }

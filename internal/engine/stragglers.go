@@ -1,6 +1,10 @@
 package engine
 
-import "time"
+import (
+	"context"
+	"fmt"
+	"time"
+)
 
 // lookForStragglers is how often a leader looks whether its sources have rows that it does
 // not know of: another node led until a moment ago and may have accepted some since, which
@@ -31,6 +35,26 @@ func (l *leader) stragglers() {
 			}
 		}
 	})
+}
+
+// lookBehind takes, on a leader with standbys, what the streams of sources have that it does
+// not know of: FLUSH waits for rows that another node accepted before this one led.
+func (e *Engine) lookBehind(ctx context.Context) error {
+	if e.cfg.Leader == nil || e.role() != RoleLeader {
+		return nil
+	}
+	for _, s := range e.sourceList() {
+		if s.log == nil {
+			continue
+		}
+		if err := s.lookBehind(); err != nil {
+			if ctx.Err() != nil {
+				return canceled(ctx)
+			}
+			return fmt.Errorf("flush source %q: %w", s.def.Name, err)
+		}
+	}
+	return nil
 }
 
 // lookBehind takes what the stream has beyond what is known.

@@ -25,6 +25,8 @@ const (
 	leaderPatience = 15 * time.Second
 	// leadTimeout bounds the reading to the log's end of one that wants to lead.
 	leadTimeout = 20 * time.Second
+	// cutOffAfter is leaderPatience for a leader that does not hear of most nodes either.
+	cutOffAfter = 5 * time.Second
 	// moveLogAfter is how long a leader waits before it asks for the log's own leader to be
 	// on its node, so that elections are over.
 	moveLogAfter = 2 * time.Second
@@ -167,8 +169,9 @@ func (t *tending) look(ctx context.Context) {
 			t.since = time.Now()
 			t.c.beat() // so that writes find it
 		}
-		if time.Since(st.AtEnd) > leaderPatience && !t.since.IsZero() && time.Since(t.since) > leaderPatience {
-			t.c.n.cfg.Logf("the log has not answered for %v: this node stops leading", time.Since(st.AtEnd).Round(time.Second))
+		silent := min(time.Since(st.AtEnd), time.Since(t.since))
+		if silent > leaderPatience || silent > cutOffAfter && !t.c.members.most() {
+			t.c.n.cfg.Logf("the log has not answered for %v: this node stops leading", silent.Round(time.Second))
 			t.over = true
 			return
 		}

@@ -129,6 +129,17 @@ func (m *members) leader(pipeline string) (name string, epoch uint64, ok bool) {
 	return name, epoch, ok
 }
 
+// most reports whether more than half of the nodes are heard of, this one among them.
+func (m *members) most() bool {
+	all, here := 0, 0
+	for _, x := range m.list() {
+		if all++; m.here(x) {
+			here++
+		}
+	}
+	return 2*here > all
+}
+
 // first reports whether of the standbys of a pipeline that are heard of this one is to
 // lead if no lease says who: that which is furthest, of several the first by name.
 func (m *members) first(pipeline, self string) bool {

@@ -75,6 +75,25 @@ func TestMembersAgreeOnTheNextLeader(t *testing.T) {
 	}
 }
 
+func TestMembersKnowWhetherTheyAreMost(t *testing.T) {
+	h := newHeard()
+	for _, name := range []string{"a", "b", "c"} {
+		h.say(t, name, roleStandby, 1, 0)
+	}
+	if !h.most() {
+		t.Fatal("all are heard of")
+	}
+	h.at = h.at.Add(silentAfter)
+	h.say(t, "a", roleStandby, 1, 0)
+	if h.most() {
+		t.Fatal("one of three is not most")
+	}
+	h.say(t, "b", roleStandby, 1, 0)
+	if !h.most() {
+		t.Fatal("two of three are")
+	}
+}
+
 func TestMembersKeepWhatOthersNeed(t *testing.T) {
 	h := newHeard()
 	h.say(t, "a", roleLeader, 1, 5) // itself

@@ -79,7 +79,9 @@ func (s *ClusterStatus) judge(now time.Time) {
 			continue
 		}
 		online++
-		versions[x.Version] = x.Name
+		if x.Version != "" { // else it is known to be there and not heard of yet
+			versions[x.Version] = x.Name
+		}
 		for _, p := range x.Problems {
 			say("node %s: %s", x.Name, p)
 		}
