@@ -126,12 +126,12 @@ func (t *userTable) apply(rec streamRecord) {
 		close(t.moved)
 		t.moved = nil
 	}
-	if err != nil || e.value.Free {
-		t.remove(rec.Subject)
-		return
-	}
 	old := t.entries[rec.Subject]
 	if old != nil && old.seq >= e.seq {
+		return // it is read again, from a copy that is behind
+	}
+	if err != nil || e.value.Free {
+		t.remove(rec.Subject)
 		return
 	}
 	now := time.Now()
