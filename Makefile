@@ -1,7 +1,7 @@
 # Everything here needs Go alone, unless it says otherwise.
 export CGO_ENABLED ?= 0
 
-.PHONY: build test race sim powercut prove soak bench bench-nexmark fmt
+.PHONY: build test race sim powercut chaos prove soak bench bench-nexmark fmt
 
 build: ## the one binary, in bin/tidemill
 	go build -trimpath -ldflags "-s -w" -o bin/tidemill ./cmd/tidemill
@@ -19,11 +19,15 @@ sim: ## 10,000 histories of the engine over a log and a disk that do their worst
 powercut: ## the power goes while a node works on a file system that forgets what was not synced (needs root and FUSE)
 	cd internal/e2e/powercut && go vet ./... && go test -count=1 -v ./...
 
-prove: ## the long proofs: 200 rounds of kill -9, ten minutes of random SQL against PostgreSQL, random circuits, Nexmark's answers
+chaos: ## three nodes under a workload that is checked, with faults: CHAOS_SECONDS, CHAOS_SEED
+	go run -tags failpoints ./cmd/tidemill chaos --nodes 3 --seconds $(or $(CHAOS_SECONDS),60) --seed $(or $(CHAOS_SEED),0) --faults $(or $(CHAOS_FAULTS),all)
+
+prove: ## the long proofs: 200 rounds of kill -9, an hour of chaos on three nodes, ten minutes of random SQL against PostgreSQL, random circuits, Nexmark's answers
 	TIDEMILL_PROVE=1 go test -count=1 -timeout 60m -run 'Kill|Failpoints|Linearizable|Random|Circuits' ./internal/e2e ./internal/sqltest ./internal/flow ./internal/engine
 	go test -count=1 -timeout 30m ./internal/engine -checkpoints
 	cd internal/e2e/powercut && TIDEMILL_PROVE=1 go test -count=1 -timeout 60m ./...
 	TIDEMILL_PROVE=1 go test -count=1 -timeout 60m -run 'Postgres|Oracle|SameDigest' ./bench/nexmark
+	$(MAKE) chaos CHAOS_SECONDS=3600
 
 soak: ## 50 million events through every kind of query whose state is bounded
 	TIDEMILL_SOAK=1 go test -count=1 -timeout 120m -v -run Soak ./bench/nexmark
