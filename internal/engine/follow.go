@@ -67,6 +67,8 @@ type Standing struct {
 	// AtEnd is when, by the own clock, nothing was committed that is not part of its state;
 	// zero: never yet.
 	AtEnd time.Time
+	// Behind is for how long that was not so, by the own clock; negative: AtEnd is zero.
+	Behind time.Duration
 	// Floor is the first record of the log that a start from its own kept checkpoints needs;
 	// 0: all of them.
 	Floor uint64
@@ -106,6 +108,9 @@ func (e *Engine) Standing() Standing {
 	s := e.stand.now
 	e.stand.mu.Unlock()
 	s.Role = e.role()
+	if s.Behind = -1; !s.AtEnd.IsZero() {
+		s.Behind = max(0, e.cfg.Clock().Sub(s.AtEnd))
+	}
 	if snap := e.Snapshot(); snap != nil {
 		s.Step = snap.Step
 	}

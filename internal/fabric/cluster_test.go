@@ -21,6 +21,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// clusterWait bounds what a cluster of a test may take: an election takes up to 9 s, several may be needed one after the
+// other, and the machine may have more to do.
+const clusterWait = 2 * time.Minute
+
 // The largest batch comes through from a node that does not lead the log.
 func TestLargestBatchFromAFollower(t *testing.T) {
 	if testing.Short() {
@@ -230,7 +234,7 @@ func (c *testCluster) startAll() {
 
 func (c *testCluster) ready() {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), clusterWait)
 	defer cancel()
 	running := c.children
 	for i, f := range c.nodes {
@@ -252,7 +256,7 @@ func (c *testCluster) ready() {
 // waitFor waits until fn holds.
 func waitFor(t testing.TB, what string, fn func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); !fn(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(clusterWait); !fn(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it never happened: %s", what)
 		}
@@ -288,7 +292,7 @@ func waitCurrent(t testing.TB, log *Log, n int) {
 // appendAll appends "n0", "n0+1", ... until n1 and settles what is unknown by reading, as a writer does.
 func appendAll(t testing.TB, log *Log, from, to int) {
 	t.Helper()
-	deadline := time.Now().Add(40 * time.Second)
+	deadline := time.Now().Add(clusterWait)
 	for i := from; i < to; {
 		_, err := log.Append(context.Background(), records(strconv.Itoa(i)), uint64(i))
 		var wrong *WrongSequenceError
@@ -315,7 +319,7 @@ func appendAll(t testing.TB, log *Log, from, to int) {
 // checkNumbers reads the whole log, which has the numbers from 0 up to n.
 func checkNumbers(t testing.TB, log *Log, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), clusterWait)
 	defer cancel()
 	i := 0
 	err := log.Read(ctx, 1, func(rec Record) error {

@@ -75,7 +75,7 @@ func TestUserLockIsLinearizableWhenItsLeaderIsKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := &lockHistory{t: t, began: time.Now()}
-	ctx, stop := context.WithTimeout(context.Background(), 40*time.Second)
+	ctx, stop := context.WithTimeout(context.Background(), clusterWait)
 	defer stop()
 	var all sync.WaitGroup
 	for i := range 4 {

@@ -27,6 +27,9 @@ const (
 	leadTimeout = 20 * time.Second
 	// cutOffAfter is leaderPatience for a leader that does not hear of most nodes either.
 	cutOffAfter = 5 * time.Second
+	// maxClusterReopens is how often a pipeline that ended unexpectedly is opened again within
+	// reopenSpan: others lead meanwhile, and what ended it may be the state of the network.
+	maxClusterReopens = 60
 	// moveLogAfter is how long a leader waits before it asks for the log's own leader to be
 	// on its node, so that elections are over.
 	moveLogAfter = 2 * time.Second
@@ -66,10 +69,10 @@ func (c *cluster) keep(ctx context.Context, e *engine.Engine) {
 		if c.n.closing.Load() || ctx.Err() != nil {
 			return
 		}
-		expected := errors.Is(end, engine.ErrYielded) || e.Fenced()
+		expected := end == nil || errors.Is(end, engine.ErrYielded) || e.Fenced() // nil: this node stopped it
 		c.n.cfg.Logf("the pipeline has ended and follows again: %v", end)
 		if !expected {
-			if count++; count > maxReopens {
+			if count++; count > maxClusterReopens {
 				c.n.fail(fmt.Errorf("the pipeline has ended %d times in %v: %w", count, time.Since(since).Round(time.Second), end))
 				return
 			}
@@ -169,7 +172,7 @@ func (t *tending) look(ctx context.Context) {
 			t.since = time.Now()
 			t.c.beat() // so that writes find it
 		}
-		silent := min(time.Since(st.AtEnd), time.Since(t.since))
+		silent := min(st.Behind, time.Since(t.since))
 		if silent > leaderPatience || silent > cutOffAfter && !t.c.members.most() {
 			t.c.n.cfg.Logf("the log has not answered for %v: this node stops leading", silent.Round(time.Second))
 			t.over = true

@@ -129,8 +129,8 @@ func (p *pipeline) beat() PipelineBeat {
 	}
 	st := e.Standing()
 	b.Epoch, b.Step, b.LogPosition, b.Floor, b.Reason = st.Epoch, st.Step, st.LogPosition, st.Floor, st.Mismatch
-	if !st.AtEnd.IsZero() {
-		b.LagMillis = time.Since(st.AtEnd).Milliseconds()
+	if st.Behind >= 0 {
+		b.LagMillis = st.Behind.Milliseconds()
 	}
 	switch st.Role {
 	case engine.RoleLeader:
