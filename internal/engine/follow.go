@@ -85,7 +85,10 @@ type stand struct {
 	now   Standing  // Role and Step excepted
 	asked time.Time // when it was asked last where the log ends
 	shown uint64    // the last record that is part of what readers see
-	end   uint64    // what the answer was
+	// pulsed is when the process was last seen to run, zero if nobody looks; woke is when it
+	// was found to have been stopped before.
+	pulsed, woke time.Time
+	end          uint64 // what the answer was
 }
 
 func (s *stand) become(r Role) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tidemill/tidemill/internal/connector"
 	"github.com/tidemill/tidemill/internal/connector/http"
@@ -203,4 +204,35 @@ func TestFlushFindsWhatTheOldLeaderTook(t *testing.T) {
 	c.want(`SELECT count(*) FROM s`, "1")
 	resume()
 	<-a.e.Done()
+}
+
+// TestAStoppedProcessDoesNotBelieveItself takes what a process finds when it goes on for
+// what was sent before it was stopped.
+func TestAStoppedProcessDoesNotBelieveItself(t *testing.T) {
+	var s stand
+	at := func(seconds int) time.Time { return time.Unix(int64(1000+seconds), 0) }
+	is := func(want time.Time) {
+		t.Helper()
+		if got := s.atEnd(); !got.Equal(want) {
+			t.Fatalf("at the end at %v, want %v", got, want)
+		}
+	}
+	s.pulse(at(0))
+	s.heard(at(0), 7, 1)
+	s.shows(7)
+	s.ends(at(0), 7)
+	is(at(0))
+	s.heard(at(10), 8, 1) // stopped for ten seconds; this record was on its way
+	s.shows(8)
+	s.ends(at(10), 8) // as its own broker says
+	is(at(0))
+	s.pulse(at(11))
+	s.pulse(at(12))
+	s.pulse(at(13))
+	s.ends(at(13), 8)
+	is(at(10))
+	s.heard(at(14), 9, 1)
+	s.shows(9)
+	s.ends(at(14), 9)
+	is(at(14))
 }

@@ -397,7 +397,7 @@ func (s *staged) seal(l *leader, kind wire.Kind, epoch uint64, body []byte) {
 
 // append sends what is staged.
 func (l *leader) append(expect uint64) {
-	start := time.Now()
+	start, at := time.Now(), l.e.cfg.Clock()
 	_, err := l.e.log.Append(l.e.ctx, l.staged.recs, expect)
 	if l.staged.ckpt != nil {
 		failpoint.Hit(failpoint.CheckpointLogged)
@@ -427,7 +427,7 @@ func (l *leader) append(expect uint64) {
 	l.feed(coord.Appended{Outcome: outcome})
 	if outcome == coord.Done {
 		last, _ := l.coord.Last()
-		l.e.stand.appended(l.e.cfg.Clock(), last, l.coord.Epoch())
+		l.e.stand.appended(at, last, l.coord.Epoch())
 	}
 }
 

@@ -27,6 +27,11 @@ const (
 	// probeEvery is how often it is asked where the log ends, probeTimeout bounds the answer.
 	probeEvery   = time.Second
 	probeTimeout = 2 * time.Second
+	// pulseEvery is how often it is noted that the process runs. If that was not for
+	// stoppedAfter it was stopped, and for wokeFor after it nothing is believed of the log's end.
+	pulseEvery   = 250 * time.Millisecond
+	stoppedAfter = time.Second
+	wokeFor      = 3 * time.Second
 )
 
 // standby is what a leader that does not lead yet knows of the log it follows.
@@ -96,7 +101,42 @@ func (e *Engine) read(from uint64) *reading {
 		}
 	})
 	e.aux.Go(func() { e.probe(ctx) })
+	e.aux.Go(func() { e.pulse(ctx) })
 	return r
+}
+
+// pulse watches whether the process is stopped.
+func (e *Engine) pulse(ctx context.Context) {
+	tick := time.NewTicker(pulseEvery)
+	defer tick.Stop()
+	defer e.stand.pulse(time.Time{})
+	for {
+		e.stand.pulse(e.cfg.Clock())
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pulse notes that the process runs; with the zero time, that nobody looks any more.
+func (s *stand) pulse(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !now.IsZero() {
+		s.awake(now)
+	}
+	s.pulsed = now
+}
+
+// awake notes if the process was stopped until now; under mu. What it finds then was sent
+// before, and its own broker, stopped as well, may take itself for the leader of a log that
+// has another one.
+func (s *stand) awake(now time.Time) {
+	if !s.pulsed.IsZero() && now.Sub(s.pulsed) > stoppedAfter {
+		s.woke, s.pulsed = now, now
+	}
 }
 
 // readOn hands on all records from one on, until ctx ends. What may pass is waited for.
@@ -176,6 +216,7 @@ func (e *Engine) probe(ctx context.Context) {
 func (s *stand) ends(at time.Time, last uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.awake(at)
 	s.asked, s.end = at, last
 	s.current()
 }
@@ -184,13 +225,14 @@ func (s *stand) ends(at time.Time, last uint64) {
 func (s *stand) heard(at time.Time, seq, epoch uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.awake(at)
 	s.now.LogPosition, s.now.Epoch, s.now.Heard = seq, epoch, at
 	s.current()
 }
 
 // current says since when readers see all that was committed; under mu.
 func (s *stand) current() {
-	if s.asked.IsZero() || s.shown < s.end {
+	if s.asked.IsZero() || s.shown < s.end || s.asked.Before(s.woke.Add(wokeFor)) {
 		return
 	}
 	at := s.asked
@@ -210,7 +252,8 @@ func (s *stand) shows(seq uint64) {
 	s.current()
 }
 
-// appended notes that a leader's append has succeeded, which proves that it leads.
+// appended notes that a leader's append has succeeded, which proves that it led at some time
+// behind at, when it was sent: the process may have been stopped before it heard of it.
 func (s *stand) appended(at time.Time, seq, epoch uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -56,7 +56,7 @@ func TestServices(t *testing.T) {
 	addService(t, conn, "echo", nil, map[string]micro.HandlerFunc{"echo": echo("two")})
 	addService(t, conn, "many", nil, map[string]micro.HandlerFunc{
 		"many.a":  func(r micro.Request) { r.Error("418", "no coffee here", nil) },
-		"many.*":  func(r micro.Request) { r.Respond([]byte(r.Subject())) },
+		"other.*":  func(r micro.Request) { r.Respond([]byte(r.Subject())) },
 		"silence": func(micro.Request) {},
 	})
 	for i := range 40 { // those that have just come are found, whatever was known before
@@ -74,11 +74,11 @@ func TestServices(t *testing.T) {
 	if _, err := f.CallService(ctx, ServiceCall{Name: "many", Endpoint: "many-a"}); !errors.As(err, &failed) || failed.Code != "418" || failed.Text != "no coffee here" {
 		t.Errorf("error of a service: %v", err)
 	}
-	if m, err := f.CallService(ctx, ServiceCall{Name: "many", Endpoint: "many-any", Subject: "many.x"}); err != nil || string(m.Data) != "many.x" {
+	if m, err := f.CallService(ctx, ServiceCall{Name: "many", Endpoint: "other-any", Subject: "other.x"}); err != nil || string(m.Data) != "other.x" {
 		t.Errorf("with a subject: %q %v", m.Data, err)
 	}
-	for _, call := range []ServiceCall{{Name: "many"}, {Name: "many", Endpoint: "many-any"}, {Name: "many", Endpoint: "many-any", Subject: "other"},
-		{Name: "many", Endpoint: "many-any", Subject: "many.x.y"}, {Name: "many", Endpoint: "many-any", Subject: "many.>"}} {
+	for _, call := range []ServiceCall{{Name: "many"}, {Name: "many", Endpoint: "other-any"}, {Name: "many", Endpoint: "other-any", Subject: "another"},
+		{Name: "many", Endpoint: "other-any", Subject: "other.x.y"}, {Name: "many", Endpoint: "other-any", Subject: "other.>"}} {
 		if _, err := f.CallService(ctx, call); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%+v: %v", call, err)
 		}
