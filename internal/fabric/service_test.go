@@ -56,7 +56,7 @@ func TestServices(t *testing.T) {
 	addService(t, conn, "echo", nil, map[string]micro.HandlerFunc{"echo": echo("two")})
 	addService(t, conn, "many", nil, map[string]micro.HandlerFunc{
 		"many.a":  func(r micro.Request) { r.Error("418", "no coffee here", nil) },
-		"other.*":  func(r micro.Request) { r.Respond([]byte(r.Subject())) },
+		"other.*": func(r micro.Request) { r.Respond([]byte(r.Subject())) },
 		"silence": func(micro.Request) {},
 	})
 	for i := range 40 { // those that have just come are found, whatever was known before
