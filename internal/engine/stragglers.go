@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/tidemill/tidemill/internal/types"
 )
 
 // lookForStragglers is how often a leader looks whether its sources have rows that it does
@@ -47,11 +49,15 @@ func (e *Engine) lookBehind(ctx context.Context) error {
 		if s.log == nil {
 			continue
 		}
-		if err := s.lookBehind(); err != nil {
-			if ctx.Err() != nil {
-				return canceled(ctx)
-			}
-			return fmt.Errorf("flush source %q: %w", s.def.Name, err)
+		err := s.lookBehind()
+		switch {
+		case err == nil:
+		case e.ctx.Err() != nil:
+			return errClosed()
+		case ctx.Err() != nil:
+			return canceled(ctx)
+		default:
+			return &types.Error{Code: "57P03", Message: fmt.Sprintf("it is not known now whether source %q has rows of the leader before", s.def.Name), Detail: err.Error(), Hint: "Try again in a moment."}
 		}
 	}
 	return nil

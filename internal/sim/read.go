@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/tidemill/tidemill/internal/oracle"
 	"github.com/tidemill/tidemill/internal/plan"
 	"github.com/tidemill/tidemill/internal/state"
+	"github.com/tidemill/tidemill/internal/types"
 )
 
 // pgEpochSeconds is 2000-01-01 in Unix time.
@@ -168,7 +170,7 @@ func (w *World) read(c *client) {
 			return
 		}
 		if r.err != nil {
-			if !w.damaged(c.p, r.err) && (!c.p.faulty || broken(r.err)) {
+			if !w.damaged(c.p, r.err) && !over(c.p, r.err) && (!c.p.faulty || broken(r.err)) {
 				w.fail("%s: %v", text, r.err)
 			}
 			break
@@ -185,6 +187,21 @@ func (w *World) read(c *client) {
 		}
 	}
 	w.judge(c, "COMMIT", w.exec(c, "COMMIT"))
+}
+
+// over reports whether err says that the engine has ended, as it has: sessions of a node of
+// a cluster then do not read on.
+func over(p *proc, err error) bool {
+	var te *types.Error
+	if !errors.As(err, &te) || te.Code != "57P04" && te.Code != "57P01" {
+		return false
+	}
+	select {
+	case <-p.eng.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 // known returns the digest of a relation at a step, if it is known.
