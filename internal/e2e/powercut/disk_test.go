@@ -270,6 +270,9 @@ func (w *world) work(t *testing.T, p *process, after time.Duration) {
 func (w *world) check(t *testing.T, p *process) {
 	t.Helper()
 	c := p.connect(t)
+	if _, err := c.Exec(t.Context(), `FLUSH`); err != nil { // what is durable waits for a step when a node starts
+		t.Fatal(err)
+	}
 	ids := func(query string) []int {
 		rows, err := c.Query(t.Context(), query)
 		if err != nil {
