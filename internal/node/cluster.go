@@ -119,6 +119,7 @@ func (c *cluster) join(ctx, base context.Context) error {
 	}
 	c.stops = append(c.stops, stop)
 	c.n.wg.Go(func() { c.beats(base) })
+	c.n.wg.Go(func() { c.raises(base) })
 	waiting := time.AfterFunc(waitNotice, func() {
 		c.n.cfg.Logf("waiting for other nodes of cluster %q: more than half of them have to be there", c.cfg.Name)
 	})
@@ -143,13 +144,8 @@ func (c *cluster) poke() {
 func (c *cluster) beats(ctx context.Context) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
-	raised := time.Time{}
 	for {
 		c.beat()
-		if time.Since(raised) > raiseEvery && c.n.pipeline.running() != nil {
-			raised = time.Now()
-			c.raise(ctx)
-		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -160,6 +156,17 @@ func (c *cluster) beats(ctx context.Context) {
 
 // raiseEvery is how often it is looked whether streams can have more replicas.
 const raiseEvery = 10 * time.Second
+
+// raises looks for that until ctx ends. It is apart from the beats, since it waits for elections: a
+// leader that is silent meanwhile would be taken for gone.
+func (c *cluster) raises(ctx context.Context) {
+	for {
+		c.raise(ctx)
+		if !sleep(ctx, raiseEvery) {
+			return
+		}
+	}
+}
 
 // raise gives streams the replicas that the nodes allow. Of all nodes the one that leads
 // does it.
