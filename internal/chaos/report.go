@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 )
@@ -120,7 +119,7 @@ func (r *Report) WriteText(out io.Writer) error {
 		line("skipped", "%s", s)
 	}
 	line("acknowledged", "%d writes, %.0f a second; %d unknown, %d refused", r.Acked, r.Throughput, r.Unknown, r.Refused)
-	for _, k := range sortedNames(r.Work) {
+	for _, k := range sortedKeys(r.Work) {
 		w := r.Work[k]
 		line("  "+k, "%d acknowledged, %d unknown, %d refused", w.Acked, w.Unknown, w.Refused)
 	}
@@ -136,12 +135,12 @@ func (r *Report) WriteText(out io.Writer) error {
 	line("subscriptions", "%d, resumed %d times, begun anew %d times", r.Subscribers, r.SubscriptionsResumed, r.SubscriptionsBegunAnew)
 	line("records of the sink", "%d", r.SinkRecords)
 	line("recoveries", "%s", r.Recoveries)
-	for _, k := range sortedNames(r.Outages) {
+	for _, k := range sortedKeys(r.Outages) {
 		line("  "+k, "%s", r.Outages[k])
 	}
 	line("all well after", "%.1f s", r.HealSeconds)
 	line("unexpected exits", "%d", r.UnexpectedExits)
-	for _, k := range sortedNames(r.Errors) {
+	for _, k := range sortedKeys(r.Errors) {
 		line("  errors "+k, "%d, such as %s", r.Errors[k], firstLine(r.ErrorSamples[k]))
 	}
 	for _, p := range r.Problems {
@@ -171,13 +170,4 @@ func (t Times) String() string {
 func firstLine(s string) string {
 	s, _, _ = strings.Cut(s, "\n")
 	return s
-}
-
-func sortedNames[V any](m map[string]V) []string {
-	out := make([]string, 0, len(m))
-	for k := range m {
-		out = append(out, k)
-	}
-	sort.Strings(out)
-	return out
 }

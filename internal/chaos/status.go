@@ -162,7 +162,7 @@ func (d *doors) problem(text string) {
 func (d *doors) told() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return sortedNames(d.problems)
+	return sortedKeys(d.problems)
 }
 
 func (d *doors) close() {

@@ -134,7 +134,7 @@ func (r *chaos) readState(ctx context.Context, node int) (state, int64, error) {
 		}
 		defer c.Close(ctx)
 		got := state{}
-		for _, name := range sortedNames(stateQueries) {
+		for _, name := range sortedKeys(stateQueries) {
 			if got[name], err = lines(ctx, c, stateQueries[name]); err != nil {
 				return fmt.Errorf("%s: %w", stateQueries[name], err)
 			}
@@ -177,7 +177,7 @@ func (r *chaos) readAll(ctx context.Context) (state, int64, error) {
 				first = got
 				continue
 			}
-			for _, name := range sortedNames(stateQueries) {
+			for _, name := range sortedKeys(stateQueries) {
 				if !slices.Equal(got[name], first[name]) {
 					differs = append(differs, fmt.Sprintf("%s: node a has %s, node %s has %s; %s", name, brief(first[name]), r.cluster.Node(i).Name(), brief(got[name]), difference(first[name], got[name])))
 				}

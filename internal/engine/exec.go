@@ -382,10 +382,9 @@ func (s *Session) flush(ctx context.Context, st sql.Stmt) (session.Cursor, error
 			return nil, err
 		}
 	}
-	if err := s.e.lookBehind(ctx); err != nil {
+	if err := s.e.announceAll(ctx); err != nil {
 		return nil, err
 	}
-	s.e.signalArrival()
 	a, err := s.e.call(ctx, &request{kind: coord.Flush})
 	if s.wrote(a.seq); err != nil {
 		return nil, err

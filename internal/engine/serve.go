@@ -71,10 +71,9 @@ func (e *Engine) requestOf(ctx context.Context, call *wire.Call) (*request, erro
 	case wire.CallDDL:
 		return e.commandOf(ctx, call.DDL)
 	case wire.CallFlush:
-		if err := e.lookBehind(ctx); err != nil {
+		if err := e.announceAll(ctx); err != nil {
 			return nil, err
 		}
-		e.signalArrival()
 		return &request{kind: coord.Flush}, nil
 	case wire.CallCheckpoint:
 		return &request{kind: coord.Checkpoint, statement: true, leave: ctx}, nil

@@ -39,9 +39,10 @@ func (l *leader) stragglers() {
 	})
 }
 
-// lookBehind takes, on a leader with standbys, what the streams of sources have that it does
-// not know of: FLUSH waits for rows that another node accepted before this one led.
-func (e *Engine) lookBehind(ctx context.Context) error {
+// announceAll makes sure before a FLUSH that the loop knows of all rows that are durable: on a
+// leader with standbys also of those that another node accepted before this one led.
+func (e *Engine) announceAll(ctx context.Context) error {
+	defer e.signalArrival()
 	if e.cfg.Leader == nil || e.role() != RoleLeader {
 		return nil
 	}

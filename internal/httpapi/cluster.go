@@ -17,8 +17,7 @@ func (a *API) cluster(w http.ResponseWriter, _ *http.Request) {
 		writeError(w, http.StatusNotFound, &types.Error{Code: types.CodeFeature, Message: "this node tells nothing of a cluster"})
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(a.cfg.Status())
+	writeJSON(w, http.StatusOK, a.cfg.Status())
 }
 
 // drain lets a node hand over what it leads, or take part again.
@@ -45,8 +44,7 @@ func (a *API) drain(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusConflict, &types.Error{Code: "55000", Message: err.Error()})
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]bool{"done": true})
+	writeJSON(w, http.StatusOK, map[string]bool{"done": true})
 }
 
 // removeNode takes a node that is gone for good out of the cluster.
@@ -59,6 +57,5 @@ func (a *API) removeNode(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusConflict, &types.Error{Code: "55000", Message: err.Error()})
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]bool{"done": true})
+	writeJSON(w, http.StatusOK, map[string]bool{"done": true})
 }
