@@ -205,6 +205,9 @@ func TestClusterAnswersAsOne(t *testing.T) {
 	if out, code := run(t, "status", "--url", "http://"+c.Node(1).HTTP()); code != 0 || strings.Count(out, "online") != 3 {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}
+	if out, code := run(t, "drain", "zz", "--url", "http://"+c.Node(1).HTTP()); code != 1 || !strings.Contains(out, "not in the cluster") {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
 	if out, code := run(t, "node", "remove", c.Node(2).Name(), "--url", "http://"+c.Node(1).HTTP()); code != 1 || !strings.Contains(out, "online") {
 		t.Fatalf("exit code %d\n%s", code, out)
 	}

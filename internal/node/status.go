@@ -3,12 +3,14 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"time"
 
 	"github.com/tidemill/tidemill/internal/engine"
+	"github.com/tidemill/tidemill/internal/fabric"
 )
 
 // ClusterStatus is what a node knows of its cluster. A node that is alone is a cluster of
@@ -172,7 +174,11 @@ func (n *Node) Drain(ctx context.Context, node string, drain bool) error {
 	if node == "" || node == c.cfg.Node {
 		return c.drainSelf(ctx, drain)
 	}
-	return c.ask(ctx, nodeSubject(node, "admin"), adminRequest{Drain: &drain}, nil)
+	err := c.ask(ctx, nodeSubject(node, "admin"), adminRequest{Drain: &drain}, nil)
+	if errors.Is(err, fabric.ErrNoResponders) {
+		return fmt.Errorf("drain node %q: it is not in the cluster, or not reached", node)
+	}
+	return err
 }
 
 func (c *cluster) drainSelf(ctx context.Context, drain bool) error {
